@@ -1,0 +1,39 @@
+"""What the engine raises when it could not do its own work. The guest's fate is a Result."""
+
+from typing import Literal
+
+__all__ = ["BadCall", "BadPolicy", "CannotEnforce", "EngineFault", "SandboxError", "Started"]
+
+Started = Literal["no", "yes", "unknown"]
+"""Whether any code of the call had begun to run when the engine failed."""
+
+
+class SandboxError(Exception):
+    """The engine could not do its work; says what happened, to what, and what to do.
+
+    started: "no" when no code of the call ran, "yes" when it ran, "unknown" when the engine
+    cannot tell. A call may be repeated safely only after "no".
+    """
+
+    started: Started
+
+    def __init__(self, message: str, *, started: Started = "no") -> None:
+        """Say what happened in one line."""
+        super().__init__(message)
+        self.started = started
+
+
+class BadPolicy(SandboxError):
+    """A policy document that cannot be read or that contradicts itself."""
+
+
+class BadCall(SandboxError):
+    """A call that cannot be sent: a source with a NUL, an argument that is not JSON, a bad name."""
+
+
+class CannotEnforce(SandboxError):
+    """The policy asks for a limit or a wall that this host cannot put up. Nothing was started."""
+
+
+class EngineFault(SandboxError):
+    """A process of the engine failed: a zygote that does not start, dies, or runs out of files."""
