@@ -1,0 +1,81 @@
+"""Turns what a call gave into one JSON frame. Exact JSON or a reason why not; never a guess."""
+
+import json
+import os
+import struct
+from typing import Any
+
+ANSWER, PARTIAL = 1, 2
+HEADER = struct.Struct(">IB")
+
+
+class NotJson(ValueError):
+    """A value that JSON cannot say, or that is larger or deeper than the policy allows."""
+
+
+def encode(document: dict[str, Any], *, depth: int, limit_bytes: int) -> bytes:
+    """Encode an answer, or give the answer that says why it cannot be one."""
+    try:
+        body = _encode(document, depth)
+    except NotJson as reason:
+        return _unfit(str(reason))
+    except RecursionError:
+        return _unfit(f"the value is nested deeper than {depth} levels")
+    except Exception as fault:  # noqa: BLE001 - a guest's own class may raise anything here
+        return _unfit(f"the value is not JSON: {type(fault).__name__}: {text_of(fault)}")
+    if len(body) > limit_bytes:
+        return _unfit(f"the value is {len(body)} bytes of JSON, over {limit_bytes}: quota.result_bytes")
+    return body
+
+
+def _encode(document: dict[str, Any], depth: int) -> bytes:
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    _check_depth(document, depth)
+    return text.encode()  # a lone surrogate is refused here
+
+
+def _check_depth(document: dict[str, Any], depth: int) -> None:
+    """Refuse what is nested too deep, level by level: no recursion of our own."""
+    level: list[Any] = list(document.values())
+    for _ in range(depth + 1):
+        level = [inner for value in level for inner in _children(value)]
+        if not level:
+            return
+    reason = f"the value is nested deeper than {depth} levels: quota.result_depth"
+    raise NotJson(reason)
+
+
+def _children(value: Any) -> list[Any]:
+    """Give the lists and dicts within one: only they can be nested further."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [inner for inner in value if isinstance(inner, dict | list | tuple)]
+
+
+def _unfit(reason: str) -> bytes:
+    return json.dumps({"unfit": reason[:1000]}).encode()
+
+
+def text_of(fault: BaseException) -> str:
+    """Give the message of an exception whose own code may fail."""
+    try:
+        return str(fault)
+    except Exception:  # noqa: BLE001 - ditto
+        return "(its message cannot be shown)"
+
+
+def send(descriptor: int, document: dict[str, Any]) -> None:
+    """Send an answer of our own making."""
+    send_bytes(descriptor, json.dumps(document).encode())
+
+
+def send_bytes(descriptor: int, body: bytes, kind: int = ANSWER) -> None:
+    """Write one frame; a host that has gone is not our concern."""
+    rest = memoryview(HEADER.pack(len(body), kind) + body)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        return

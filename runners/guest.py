@@ -1,0 +1,122 @@
+"""PID 2 of a guest: reads one call from the host, becomes it, and answers in JSON.
+
+The call comes on PAYLOAD as a 4-byte length, JSON, and the bytes of the files one after the other.
+The answer goes to ANSWER as one frame. Whoever runs here owns this process from the first line of
+its code on: nothing after that is trusted, and the host does not.
+"""
+
+import atexit
+import builtins
+import json
+import os
+import signal
+import struct
+import sys
+import threading
+from typing import Any, NoReturn
+
+import answer
+import python
+
+PAYLOAD, ANSWER = 3, 4  # the same numbers as in init.py, which a fresh interpreter has not loaded
+WORK_FOLDER = "/box"
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+OURS = frozenset(
+    {"answer", "guest", "identity", "init", "kernel", "keeper", "lockdown", "python", "view", "zygote"}
+)
+
+Call = dict[str, Any]
+
+
+def warm_up() -> None:
+    """Do once in the zygote what every guest would do again, so that the pages are shared."""
+    python.compile_program("0", "program.py")
+    answer.encode({"value": [1, 2.5, "x", None, {"a": True}]}, depth=8, limit_bytes=1000)
+
+
+def main(_descriptor: int) -> None:
+    """Take a call in a fresh interpreter."""
+    sys.path.pop(0)  # the folder of the runners
+    run()
+
+
+def run() -> NoReturn:
+    """Read the call and become it. Never returns."""
+    with open(PAYLOAD, "rb") as payload:
+        (size,) = struct.unpack(">I", payload.read(4))
+        call: Call = json.loads(payload.read(size))
+        for name, size_bytes in call["files"]:
+            _write_file(name, payload.read(size_bytes))
+    if call["kind"] == "command":
+        _become_command(call)
+    _become_python(call)
+
+
+def _write_file(name: str, content: bytes) -> None:
+    """Put an input file into the work folder, which is new and empty: nothing is there to follow."""
+    path = f"{WORK_FOLDER}/{name}"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o644), "wb") as file:
+        file.write(content)
+
+
+def _become_command(call: Call) -> NoReturn:
+    """Replace this process by the program; if there is none, say so and exit as a shell would."""
+    program, *_ = argv = call["argv"]
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, programs expect them
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(program, argv, dict(os.environ))
+    except OSError as fault:
+        message = f"cannot run {program!r}: {fault.strerror}"
+        answer.send(ANSWER, {"raised": _raised(type(fault).__name__, message)})
+        is_missing = isinstance(fault, FileNotFoundError)
+        os._exit(NOT_FOUND if is_missing else NOT_EXECUTABLE)
+
+
+def _raised(kind: str, message: str) -> dict[str, str]:
+    return {"type": kind, "message": message, "traceback": ""}
+
+
+def _become_python(call: Call) -> NoReturn:
+    """Run source or a function to its end, threads and exit handlers included, then answer."""
+    own_pid = os.getpid()
+    _look_like_python(call)
+    exit_code, body = python.perform(call)
+    _finish_threads()
+    _flush()
+    if os.getpid() == own_pid:  # a fork of the program that ends here is not the call
+        answer.send_bytes(ANSWER, body)
+    os._exit(exit_code)
+
+
+def _look_like_python(call: Call) -> None:
+    """Make this look like an interpreter started on the program: argv, path, unbuffered output."""
+    for module in OURS:
+        sys.modules.pop(module, None)
+    sys.argv[:] = [call["name"], *call["arguments"]]
+    sys.path.insert(0, WORK_FOLDER)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
+        raw = open(descriptor, "wb", buffering=0, closefd=False)
+        text = builtins.__import__("io").TextIOWrapper(raw, encoding="utf-8", write_through=True)
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
+
+
+def _finish_threads() -> None:
+    """Wait for threads and run exit handlers, as an interpreter does at its end."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue

@@ -1,0 +1,145 @@
+"""Takes away from a new guest all that its policy does not give. Every step is final.
+
+Runs in the guest's PID 1, in its new namespaces, before any code of the call. The order is: enter
+the control groups, name the user, mount the private folders, then limits, capabilities, Landlock,
+and the system-call filter last, because it refuses the calls that the steps before it make.
+"""
+
+import fcntl
+import os
+import resource
+import socket
+import struct
+from dataclasses import dataclass
+
+import identity
+import kernel
+
+GUEST_USER = 1000
+SCRATCH = "/run/scratch"
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # netdevice(7)
+
+READ = 0b1100  # READ_FILE, READ_DIR, landlock(7)
+EXECUTE = 0b1
+LIST = 0b1000
+WRITE_FILE = 0b10 | 1 << 14  # WRITE_FILE, TRUNCATE
+ALL_SINCE_1 = (1 << 13) - 1
+REFER, TRUNCATE, IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15  # ABI 2, 3, 5
+FOR_FILES = EXECUTE | WRITE_FILE | 0b100 | IOCTL_DEVICE
+SCOPES, ABI_OF_SCOPES = 0b11, 6  # abstract unix sockets, signals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landlock:
+    """What Landlock is told once, in the zygote, for all its guests."""
+
+    abi: int
+    """0 where the kernel has none."""
+    handled: int
+    rules: tuple[tuple[str, int], ...]
+    """What may be done at and below each path of the view."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walls:
+    """What a zygote's guests are held to; made once from the policy."""
+
+    scratch_options: str
+    limits: tuple[tuple[int, int], ...]
+    proc_masks: tuple[tuple[str, str], ...]
+    own_network: bool
+    system_call_filter: bytes
+    landlock: Landlock
+
+
+def lock_down(walls: Walls, control_groups: list[int], processors: list[int]) -> int:
+    """Lock this process down and give a descriptor of its work folder, for the host."""
+    _enter(control_groups)
+    identity.map_identity(GUEST_USER, 0, 0)
+    kernel.set_host_name(b"sandbox")
+    if walls.own_network:
+        _raise_loopback()
+    work_folder = _mount_private(walls)
+    os.sched_setaffinity(0, processors)
+    for limit, value in walls.limits:
+        resource.setrlimit(limit, (value, value))  # soft = hard: no raising it again
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody in the guest may look into PID 1
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    _restrict_files(walls.landlock)
+    kernel.install_filter(walls.system_call_filter)
+    return work_folder
+
+
+def _enter(control_groups: list[int]) -> None:
+    """Move into the control groups that the host opened, and hide their names, cgroups(7)."""
+    for descriptor in control_groups:
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+    kernel.unshare(kernel.CLONE_NEWCGROUP)
+
+
+def _raise_loopback() -> None:
+    """Turn on the loopback device of the empty network namespace: the guest's own, and no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh22x", b"lo", IFF_UP)
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
+
+
+def _mount_private(walls: Walls) -> int:
+    """Mount the one sized tmpfs behind /box, /tmp and /dev/shm, and the guest's own /proc."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, walls.scratch_options)
+    for name, target in (("box", "/box"), ("tmp", "/tmp"), ("shm", "/dev/shm")):  # noqa: S108 - guest's own
+        os.mkdir(f"{SCRATCH}/{name}", 0o700)
+        kernel.mount(f"{SCRATCH}/{name}", target, "", kernel.MS_BIND)
+    kernel.unmount(SCRATCH)
+    kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
+    for source, target in walls.proc_masks:
+        if os.path.exists(target):
+            kernel.mount(source, target, "", kernel.MS_BIND | kernel.MS_REC)
+    os.chdir("/box")
+    return os.open("/box", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _restrict_files(landlock: Landlock) -> None:
+    """Put up the second wall around files, which holds if the first, the mounts, were wrong."""
+    if not landlock.abi:
+        return
+    scoped, size_bytes = (SCOPES, 24) if landlock.abi >= ABI_OF_SCOPES else (0, 8)
+    ruleset = kernel.landlock_ruleset(landlock.handled, scoped, size_bytes)
+    for path, access in landlock.rules:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        kernel.landlock_allow(ruleset, descriptor, access)
+        os.close(descriptor)
+    kernel.landlock_restrict(ruleset)
+    os.close(ruleset)
+
+
+def plan_landlock(abi: int, rights: list[tuple[str, str]], *, may_execute: bool) -> Landlock:
+    """Work the rules out once, in the zygote, after its view is built.
+
+    rights: (path in the view, "list" | "read" | "run" | "device" | "write") pairs; a path that is
+    not there is left out.
+    """
+    handled = _handled(abi)
+    everything = handled if may_execute else handled & ~EXECUTE
+    meaning = {"list": LIST, "read": READ, "run": READ | EXECUTE}
+    meaning |= {"device": READ | WRITE_FILE, "write": everything}
+    rules = tuple(
+        (path, _fitting(path, meaning[right] & handled))
+        for path, right in rights
+        if os.path.exists(path)
+    )
+    return Landlock(abi=abi, handled=handled, rules=rules)
+
+
+def _handled(abi: int) -> int:
+    """Give the file rights that this version of Landlock knows: all of them are denied at first."""
+    later = ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEVICE))
+    return ALL_SINCE_1 | sum(right for since, right in later if abi >= since)
+
+
+def _fitting(path: str, access: int) -> int:
+    """Keep of the rights those that a file can have, if it is one; landlock_add_rule(2), EINVAL."""
+    return access if os.path.isdir(path) else access & FOR_FILES

@@ -1,0 +1,92 @@
+"""Runs Python of the call: source with a value at its end, or a function by name or by value."""
+
+import ast
+import base64
+import importlib
+import inspect
+import linecache
+import pickle
+import sys
+import traceback
+import types
+from typing import Any
+
+import answer
+
+Call = dict[str, Any]
+MOST_TRACEBACK_CHARACTERS = 20_000
+
+
+def perform(call: Call) -> tuple[int, bytes]:
+    """Run it; give the exit code and the body of the answer."""
+    limits = {"depth": call["result_depth"], "limit_bytes": call["result_bytes"]}
+    try:
+        value = _call_function(call) if call["kind"] == "function" else _run_source(call)
+        return 0, answer.encode({"value": value}, **limits)
+    except SystemExit as request:
+        return _exit_code(request), answer.encode({"value": None}, **limits)
+    except BaseException as error:  # noqa: BLE001 - whatever the code raised goes to the host
+        raised = _describe(error)
+        print(raised["traceback"], end="", file=sys.stderr)
+        return 1, answer.encode({"raised": raised}, **limits)
+
+
+def compile_program(source: str, name: str) -> tuple[types.CodeType, types.CodeType | None]:
+    """Compile source into its statements and, if it ends with an expression, that one apart."""
+    tree = ast.parse(source, name)
+    if not tree.body or not isinstance(last := tree.body[-1], ast.Expr):
+        return compile(tree, name, "exec"), None
+    tree.body.pop()
+    return compile(tree, name, "exec"), compile(ast.Expression(last.value), name, "eval")
+
+
+def _run_source(call: Call) -> Any:
+    """Run source as the main module, its inputs as names in it."""
+    name, source = call["name"], call["source"]
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__file__=name, __builtins__=__builtins__, **call["inputs"])
+    sys.modules["__main__"] = main
+    statements, last = compile_program(source, name)
+    exec(statements, main.__dict__)  # noqa: S102 - the point of a runner
+    return eval(last, main.__dict__) if last else None  # noqa: S307 - ditto
+
+
+def _call_function(call: Call) -> Any:
+    """Call a function that was named, or that the host sent by value; await what is awaitable."""
+    if call["pickled"]:
+        function = pickle.loads(base64.b64decode(call["pickled"]))  # noqa: S301 - from the host
+    else:
+        module, _, path = call["name"].partition(":")
+        function = importlib.import_module(module)
+        for part in path.split("."):
+            function = getattr(function, part)
+    value = function(*call["arguments"], **call["keywords"])
+    if inspect.iscoroutine(value):
+        import asyncio  # noqa: PLC0415 - 20 ms that only this case needs
+
+        return asyncio.run(value)
+    return value
+
+
+def _exit_code(request: SystemExit) -> int:
+    """Give the exit code that an interpreter gives, sys.exit()."""
+    if request.code is None:
+        return 0
+    if isinstance(request.code, int):
+        return request.code & 0xFF
+    print(request.code, file=sys.stderr)
+    return 1
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    """Say what was raised, without the frames of this file."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+    except Exception:  # noqa: BLE001 - a guest's own exception may fail to show itself
+        lines = [f"{type(error).__name__}\n"]
+    text = "".join(lines)[-MOST_TRACEBACK_CHARACTERS:]
+    return {"type": type(error).__name__, "message": answer.text_of(error), "traceback": text}

@@ -1,0 +1,173 @@
+"""The zygote: a warm interpreter inside the guests' file system that clones one guest per call.
+
+    __main__.py zygote CONTROL_DESCRIPTOR
+
+It is PID 1 of its own pid namespace and runs trusted code only. Over the control socket come one
+configuration and then requests, each with the descriptors of one guest. It ends when that socket
+does, and all its guests with it.
+"""
+
+import base64
+import fcntl
+import gc
+import importlib
+import json
+import os
+import select
+import site
+import socket
+import struct
+import sys
+from typing import Any
+
+import guest
+import init
+import kernel
+import lockdown
+
+MESSAGE_BYTES = 1 << 20
+MOST_DESCRIPTORS = 16
+INNER = (
+    kernel.CLONE_NEWUSER
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWUTS
+)
+STDERR = 2
+STARTED, REAPED, FAULT = b"S", b"X", b"F"
+
+
+def main(control_descriptor: int) -> None:
+    """Prepare once, then clone guests until the host goes."""
+    control = socket.socket(fileno=control_descriptor)
+    control.set_inheritable(False)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+    try:
+        configuration = json.loads(control.recv(MESSAGE_BYTES))
+        walls = _make_walls(configuration)
+        _warm_up(configuration)
+    except Exception as fault:  # noqa: BLE001 - a preload may raise anything; the host is told
+        control.send(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}).encode())
+        return
+    control.send(json.dumps({"ready": True}).encode())
+    Zygote(control, walls, configuration).serve()
+
+
+def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
+    landlock = lockdown.plan_landlock(
+        configuration["landlock_abi"],
+        [(path, right) for path, right in configuration["rights"]],
+        may_execute=configuration["may_execute"],
+    )
+    return lockdown.Walls(
+        scratch_options=configuration["scratch_options"],
+        limits=tuple((limit, value) for limit, value in configuration["limits"]),
+        proc_masks=tuple((source, target) for source, target in configuration["proc_masks"]),
+        own_network=configuration["own_network"],
+        system_call_filter=base64.b64decode(configuration["filter"]),
+        landlock=landlock,
+    )
+
+
+def _warm_up(configuration: dict[str, Any]) -> None:
+    """Import what guests need, and make the collector leave it alone, so that it stays shared."""
+    sys.path[:] = [path for path in sys.path if path != configuration["runners"]]
+    sys.path.extend(configuration["python_path"])
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    for module in configuration["preload"]:
+        importlib.import_module(module)
+    guest.warm_up()
+    gc.collect()
+    gc.freeze()
+
+
+class Zygote:
+    """Clones guests and tells the host, on each guest's own socket, when it is gone for good."""
+
+    def __init__(
+        self, control: socket.socket, walls: lockdown.Walls, configuration: dict[str, Any]
+    ) -> None:
+        """Start with no guest."""
+        self._control = control
+        self._walls = walls
+        self._deadline_seconds: float = configuration["deadline_seconds"]
+        self._runners: str = configuration["runners"]
+        self._namespaces = INNER | (kernel.CLONE_NEWNET if configuration["own_network"] else 0)
+        self._is_fresh: bool = configuration["fresh_interpreter"]
+        self._guests: dict[int, tuple[int, socket.socket]] = {}
+        self._ready = select.epoll()
+        self._ready.register(control, select.EPOLLIN)
+
+    def serve(self) -> None:
+        """Answer requests and ends of guests until the host is gone."""
+        while True:
+            for descriptor, _ in self._ready.poll():
+                if descriptor in self._guests:
+                    self._reap(descriptor)
+                elif not self._take_request():
+                    return
+
+    def _take_request(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self._control, 4096, MOST_DESCRIPTORS)
+        if not message:
+            return False
+        status = socket.socket(fileno=descriptors[0])
+        try:
+            self._start(status, descriptors[1:], json.loads(message))
+        except OSError as fault:
+            status.send(FAULT + str(fault).encode())
+            status.close()
+        for descriptor in descriptors[1:]:
+            os.close(descriptor)
+        return True
+
+    def _start(self, status: socket.socket, rest: list[int], request: dict[str, Any]) -> None:
+        """Clone one guest; keep its socket to say when it is reaped."""
+        pid, pidfd = kernel.clone(self._namespaces)
+        if pid == 0:
+            self._become_guest(status.fileno(), rest, request)
+        socket.send_fds(status, [STARTED], [pidfd])
+        self._guests[pidfd] = (pid, status)
+        self._ready.register(pidfd, select.EPOLLIN)
+
+    def _become_guest(self, status: int, rest: list[int], request: dict[str, Any]) -> None:
+        """Keep this guest's own descriptors, at their fixed numbers, and close all others."""
+        try:
+            control_groups = _arrange(status, rest)
+            program = self._fresh_program if self._is_fresh else guest.run
+            processors = request["processors"]
+            init.main(self._walls, control_groups, processors, self._deadline_seconds, program)
+        finally:
+            os._exit(70)
+
+    def _fresh_program(self) -> None:
+        """Become a new interpreter, which then takes the call."""
+        for descriptor in (init.PAYLOAD, init.ANSWER):
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional only
+        argv = [sys.executable, "-I", "-S", self._runners, "guest", str(init.PAYLOAD)]
+        os.execv(sys.executable, argv)
+
+    def _reap(self, pidfd: int) -> None:
+        pid, status = self._guests.pop(pidfd)
+        self._ready.unregister(pidfd)
+        _, wait_status = os.waitpid(pid, 0)
+        os.close(pidfd)
+        try:
+            status.send(REAPED + struct.pack(">I", wait_status))
+        except OSError:  # the host did not wait for it
+            pass
+        status.close()
+
+
+def _arrange(status: int, rest: list[int]) -> list[int]:
+    """Move stdin, stdout, stderr, payload, answer and status to 0..5, the control groups behind."""
+    wanted = [*rest[:5], status, *rest[5:]]
+    # First out of the way of the numbers that they are to have.
+    safe = [fcntl.fcntl(old, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for old in wanted]
+    for number, old in enumerate(safe):
+        os.dup2(old, number, inheritable=number <= STDERR)
+    kernel.close_from(len(wanted))
+    return list(range(init.STATUS + 1, len(wanted)))

@@ -1,0 +1,59 @@
+"""The contract of a backend: what it is asked, and what it says it saw."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from sandbox.call import Call
+from sandbox.policy import Policy
+from sandbox.result import Enforced, LeftOutFile, Usage
+from sandbox.wire import Claim, InitReport, Json, OutputBuffer
+
+__all__ = ["Backend", "Limit", "OnOutput", "Sighting"]
+
+Limit: TypeAlias = Literal["wall", "cpu", "memory", "processes", "output", "disk"]
+"""A quota that ends a call."""
+
+OnOutput: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], None]
+"""Called with each piece of output as it comes. It must be quick: the call's clock runs on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """What the host saw of one call. No verdict yet; engine.py makes it from this alone."""
+
+    claim: Claim
+    """What the guest says became of its call."""
+    ended: InitReport | None
+    """How the main process ended by itself, None if it did not."""
+    stopped_by: Limit | None
+    """Why the host ended the call, None if it did not."""
+    limits_hit: frozenset[Limit]
+    """Limits that the kernel or the host saw reached."""
+    stdout: OutputBuffer
+    stderr: OutputBuffer
+    usage: Usage
+    prepared_seconds: float
+    ran_seconds: float
+    torn_down_seconds: float
+    partial: tuple[Json, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    left_out: tuple[LeftOutFile, ...] = ()
+
+
+class Backend(Protocol):
+    """Starts guests one way. Every method may be called from several tasks of one event loop."""
+
+    name: str
+
+    def enforced(self, policy: Policy) -> Enforced:
+        """Say what would hold each limit. Raises CannotEnforce, naming the quota, if nothing can."""
+        ...
+
+    async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
+        """Run one call to its end and leave nothing of it. Raises SandboxError, never for the guest."""
+        ...
+
+    async def aclose(self) -> None:
+        """End whatever is still running and give everything back."""
+        ...

@@ -1,0 +1,252 @@
+"""Control groups, versions 1 and 2: they count and hold a whole process tree, cgroups(7).
+
+One folder per zygote, named after its owner, and below it one per call. The host opens the
+`cgroup.procs` of a call; the guest's first act is to write itself in. Whoever writes needs no
+right on the folder: the kernel asks who opened the file.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+from sandbox.backends.base import Limit
+from sandbox.policy import Quota
+
+__all__ = ["CallGroup", "Hierarchy", "ZygoteGroup", "find_hierarchies", "stale_groups"]
+
+PREFIX: Final = "sandbox-engine-"
+NEEDED: Final = frozenset({"memory", "pids", "cpuacct"})
+INIT_PROCESSES: Final = 1
+"""Our own PID 1 of each guest; it is not part of the quota."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hierarchy:
+    """A mounted hierarchy, this process's folder in it, and the controllers that it can give."""
+
+    version: Literal[1, 2]
+    folder: Path
+    controllers: frozenset[str]
+
+
+@cache
+def find_hierarchies() -> tuple[Hierarchy, ...]:
+    """Find where this process may make groups that hold memory and processes; empty if nowhere."""
+    mounts = _cgroup_mounts()
+    own = _own_groups()
+    two = _second_version(mounts, own)
+    if two and {"memory", "pids"} <= two.controllers:
+        return (two,)
+    found = tuple(_first_version(mounts, own))
+    covered = frozenset[str]().union(*(hierarchy.controllers for hierarchy in found))
+    return found if covered >= NEEDED else ()
+
+
+def _cgroup_mounts() -> list[tuple[str, str, frozenset[str]]]:
+    """Give (type, mount point, options) of each cgroup mount."""
+    rows = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return [
+        (row[2], row[1], frozenset(row[3].split(","))) for row in rows if row[2].startswith("cgroup")
+    ]
+
+
+def _own_groups() -> Mapping[str, str]:
+    """Give this process's group by controller; the second version's under ""."""
+    rows = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    return {name: path for _, names, path in rows for name in names.split(",")}
+
+
+def _second_version(
+    mounts: list[tuple[str, str, frozenset[str]]], own: Mapping[str, str]
+) -> Hierarchy | None:
+    """Give the unified hierarchy if groups with controllers can be made right here."""
+    points = [point for kind, point, _ in mounts if kind == "cgroup2"]
+    if not points or "" not in own:
+        return None
+    folder = Path(points[0] + own[""])
+    try:
+        given = (folder / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK):
+        return None
+    return Hierarchy(version=2, folder=folder, controllers=frozenset(given))
+
+
+def _first_version(
+    mounts: list[tuple[str, str, frozenset[str]]], own: Mapping[str, str]
+) -> Iterator[Hierarchy]:
+    for kind, point, options in mounts:
+        controllers = frozenset(options & NEEDED)
+        if kind != "cgroup" or not controllers:
+            continue
+        folder = Path(point + own.get(min(controllers), "/"))
+        if os.access(folder, os.W_OK):
+            yield Hierarchy(version=1, folder=folder, controllers=controllers)
+
+
+class ZygoteGroup:
+    """The folders of one zygote, one per hierarchy, empty but for the groups of its calls."""
+
+    def __init__(self, hierarchies: tuple[Hierarchy, ...], owner: str, serial: int) -> None:
+        """Name them after their owner. Nothing is made yet."""
+        self._hierarchies = hierarchies
+        name = f"{PREFIX}{owner}-{serial}"
+        self._folders = [hierarchy.folder / name for hierarchy in hierarchies]
+        self._calls = 0
+
+    @property
+    def folders(self) -> list[str]:
+        """Their paths, for the keeper to remove."""
+        return [str(folder) for folder in self._folders]
+
+    def create(self) -> None:
+        """Make them. Raises OSError where the host does not let us."""
+        for hierarchy, folder in zip(self._hierarchies, self._folders, strict=True):
+            folder.mkdir()
+            if hierarchy.version == 2:
+                names = hierarchy.controllers & {"memory", "pids", "cpu"}
+                _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in names))
+
+    def add_call(self, quota: Quota) -> "CallGroup":
+        """Make the groups of one call, with its limits set."""
+        self._calls += 1
+        folders = {
+            controller: folder / str(self._calls)
+            for hierarchy, folder in zip(self._hierarchies, self._folders, strict=True)
+            for controller in hierarchy.controllers
+        }
+        version = self._hierarchies[0].version
+        return CallGroup(version, folders, quota)
+
+    def remove(self) -> None:
+        """Remove what is left of them; the keeper does the same when this process cannot."""
+        for folder in self._folders:
+            with suppress(OSError):
+                for inner in folder.iterdir():
+                    if inner.is_dir():
+                        inner.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
+
+
+class CallGroup:
+    """The group of one call: its limits, its counters, its end."""
+
+    def __init__(self, version: Literal[1, 2], folders: Mapping[str, Path], quota: Quota) -> None:
+        """Make the folders and set the limits. Raises OSError, leaving nothing."""
+        self._version = version
+        self._memory = str(folders["memory"])
+        self._pids = str(folders["pids"])
+        self._cpu = str(folders["memory"] if version == 2 else folders["cpuacct"])
+        self._unique = tuple(dict.fromkeys((self._memory, self._pids, self._cpu)))
+        try:
+            for folder in self._unique:
+                os.mkdir(folder)
+            self._set_limits(quota)
+        except OSError:
+            self.remove()
+            raise
+
+    def _set_limits(self, quota: Quota) -> None:
+        memory, processes = str(quota.memory_bytes), str(quota.processes + INIT_PROCESSES)
+        _write(f"{self._pids}/pids.max", processes)
+        if self._version == 2:
+            _write(f"{self._memory}/memory.max", memory)
+            _write(f"{self._memory}/memory.oom.group", "1")
+            _write_if_there(f"{self._memory}/memory.swap.max", "0")
+            return
+        _write(f"{self._memory}/memory.limit_in_bytes", memory)
+        _write_if_there(f"{self._memory}/memory.memsw.limit_in_bytes", memory)
+
+    def open_entrances(self) -> list[int]:
+        """Open what the guest writes itself into; the caller closes the descriptors."""
+        return [
+            os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for folder in self._unique
+        ]
+
+    def cpu_seconds(self) -> float:
+        """Give the processor time of the whole tree so far, the dead included."""
+        if self._version == 2:
+            return _counter(f"{self._cpu}/cpu.stat", "usage_usec") / 1e6
+        return int(_read(f"{self._cpu}/cpuacct.usage")) / 1e9
+
+    def peak_memory_bytes(self) -> int:
+        """Give the most memory that the tree had at once; 0 where the kernel does not say."""
+        name = "memory.peak" if self._version == 2 else "memory.max_usage_in_bytes"
+        return int(_read(f"{self._memory}/{name}") or 0)
+
+    def peak_processes(self) -> int:
+        """Give the most processes and threads at once, without our own; 0 where not said."""
+        return max(0, int(_read(f"{self._pids}/pids.peak") or 0) - INIT_PROCESSES)
+
+    def limits_hit(self) -> frozenset[Limit]:
+        """Give the limits that the kernel enforced at least once."""
+        hit: set[Limit] = set()
+        if _counter(f"{self._pids}/pids.events", "max"):
+            hit.add("processes")
+        oom = "memory.events" if self._version == 2 else "memory.oom_control"
+        if _counter(f"{self._memory}/{oom}", "oom_kill"):
+            hit.add("memory")
+        return frozenset(hit)
+
+    def remove(self) -> bool:
+        """Remove the folders; say whether all are gone. A process that is just dying holds them."""
+        gone = True
+        for folder in self._unique:
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                gone = False
+        return gone
+
+
+def stale_groups(is_alive: Callable[[str], bool]) -> list[Path]:
+    """Find the folders of zygotes whose owner is dead."""
+    roots = {hierarchy.folder for hierarchy in find_hierarchies()}
+    found = [path for root in roots for path in root.glob(f"{PREFIX}*")]
+    return [path for path in found if not is_alive(_owner_of(path))]
+
+
+def _owner_of(folder: Path) -> str:
+    return folder.name.removeprefix(PREFIX).rpartition("-")[0]
+
+
+def _read(path: str) -> str:
+    """Read a small file of the kernel's; "" if this kernel has none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        return os.read(descriptor, 4096).decode()
+    finally:
+        os.close(descriptor)
+
+
+def _counter(path: str, name: str) -> int:
+    """Read one line "name value" of a flat keyed file; 0 if it is not there."""
+    for line in _read(path).splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
+
+
+def _write(path: str | Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _write_if_there(path: str, text: str) -> None:
+    with suppress(FileNotFoundError):
+        _write(path, text)

@@ -1,0 +1,26 @@
+"""Facts about processes on the host, read from /proc, proc_pid_stat(5)."""
+
+import os
+from pathlib import Path
+
+__all__ = ["is_alive", "owner_name", "start_time"]
+
+
+def start_time(pid: int) -> int:
+    """Give a process's start in clock ticks since boot; 0 if there is none with this number."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def owner_name() -> str:
+    """Name this process so that no later one with the same number is mistaken for it."""
+    return f"{os.getpid()}-{start_time(os.getpid())}"
+
+
+def is_alive(owner: str) -> bool:
+    """Say whether the process that owner_name() named still runs."""
+    pid, _, started = owner.partition("-")
+    return pid.isdigit() and started.isdigit() and start_time(int(pid)) == int(started) != 0

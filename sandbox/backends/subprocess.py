@@ -1,0 +1,156 @@
+"""The subprocess backend: guests cloned from warm zygotes, one zygote per policy."""
+
+import os
+import resource
+from collections import OrderedDict
+from typing import Final
+
+import anyio
+import psutil
+
+from sandbox.backends.base import OnOutput, Sighting
+from sandbox.backends.cgroups import CallGroup, find_hierarchies
+from sandbox.backends.guest import Guest
+from sandbox.backends.probe import landlock_abi
+from sandbox.backends.view import Interpreter
+from sandbox.backends.zygote import Zygote, ZygotePlan
+from sandbox.call import Call
+from sandbox.errors import CannotEnforce, EngineFault
+from sandbox.policy import AnyProgram, FullNetwork, Hosts, ListedHostTools, Policy
+from sandbox.result import Enforced
+
+__all__ = ["SubprocessBackend"]
+
+MOST_ZYGOTES: Final = 8
+"""How many policies stay warm; the one that was used longest ago makes room."""
+
+
+class SubprocessBackend:
+    """Runs each call in a process of its own namespaces, cloned from a warm interpreter."""
+
+    name = "subprocess"
+
+    def __init__(
+        self,
+        *,
+        preload: tuple[str, ...] = (),
+        interpreter: Interpreter | None = None,
+        use_control_groups: bool = True,
+    ) -> None:
+        """Start nothing yet.
+
+        preload: modules imported once, before any call. interpreter: this program's own by
+        default. use_control_groups: False watches the tree from outside instead, as is done where
+        the host gives none.
+        """
+        self._preload = preload
+        self._interpreter = interpreter or Interpreter.current()
+        self._use_control_groups = use_control_groups and bool(find_hierarchies())
+        self._zygotes: OrderedDict[str, Zygote] = OrderedDict()
+        self._starting = anyio.Lock()
+        self._unremoved: list[CallGroup] = []
+
+    def enforced(self, policy: Policy) -> Enforced:
+        """Say what holds each limit here. Raises CannotEnforce, naming what nothing here holds."""
+        _refuse_what_is_not_here(policy)
+        group = f"cgroup{find_hierarchies()[0].version}" if self._use_control_groups else ""
+        landlock = "+landlock" if landlock_abi() else ""
+        is_full = isinstance(policy.network, FullNetwork)
+        return Enforced(
+            wall="watchdog",
+            cpu=f"{group or 'watchdog'}+rlimit",
+            memory=group or "watchdog",
+            processes=f"{group}+rlimit" if group else "rlimit",
+            output="host",
+            disk="tmpfs+rlimit",
+            files=f"mount-namespace{landlock}",
+            network="none: the host's own network" if is_full else "network-namespace",
+            system_calls="seccomp",
+            isolation="process",
+        )
+
+    async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
+        """Run one call in a guest that is gone when this returns or raises."""
+        zygote = await self._zygote(policy)
+        group = self._add_group(zygote, policy)
+        try:
+            guest = Guest(zygote, group)
+            try:
+                await guest.launch()
+                return await guest.run(call, on_output)
+            finally:
+                await guest.close()
+        finally:
+            self._remove_group(group)
+
+    async def _zygote(self, policy: Policy) -> Zygote:
+        """Give the warm zygote of a policy; start it if there is none, or none that lives."""
+        key = policy.fingerprint
+        async with self._starting:
+            zygote = self._zygotes.get(key)
+            if zygote and zygote.is_usable:
+                self._zygotes.move_to_end(key)
+                return zygote
+            if zygote:
+                del self._zygotes[key]
+                await zygote.aclose()
+            return await self._start(key, policy)
+
+    async def _start(self, key: str, policy: Policy) -> Zygote:
+        plan = ZygotePlan(
+            policy=policy,
+            interpreter=self._interpreter,
+            preload=self._preload,
+            use_control_groups=self._use_control_groups,
+            landlock_abi=landlock_abi(),
+        )
+        zygote = Zygote(plan)
+        await zygote.start()
+        self._zygotes[key] = zygote
+        return zygote
+
+    def _add_group(self, zygote: Zygote, policy: Policy) -> CallGroup | None:
+        if not zygote.group:
+            return None
+        self._unremoved = [group for group in self._unremoved if not group.remove()]
+        try:
+            return zygote.group.add_call(policy.quota)
+        except OSError as error:
+            message = f"a control group cannot be made: {error}"
+            raise EngineFault(message) from error
+
+    def _remove_group(self, group: CallGroup | None) -> None:
+        if group and not group.remove():
+            self._unremoved.append(group)
+
+    async def aclose(self) -> None:
+        """End every zygote and what hangs on it."""
+        while self._zygotes:
+            _, zygote = self._zygotes.popitem()
+            await zygote.aclose()
+
+
+def _refuse_what_is_not_here(policy: Policy) -> None:
+    """Raise CannotEnforce for what this backend or this host cannot do as asked."""
+    if isinstance(policy.network, Hosts):
+        _refuse("network.kind 'hosts' needs an egress proxy, which is not built yet: use 'none'")
+    if isinstance(policy.host_tools, ListedHostTools):
+        _refuse("host_tools needs a bridge to the host, which is not built yet: use 'none'")
+    if not isinstance(policy.programs, AnyProgram) and not landlock_abi():
+        _refuse("programs other than 'any' need Landlock, which this kernel lacks: see 'sandbox doctor'")
+    total = psutil.virtual_memory().total
+    if policy.quota.memory_bytes > total:
+        _refuse(
+            f"quota.memory_bytes {policy.quota.memory_bytes >> 20} MiB is over this host's "
+            f"{total >> 20} MiB: lower it"
+        )
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and policy.quota.open_files > hard:
+        _refuse(f"quota.open_files {policy.quota.open_files} is over this process's {hard}: lower it")
+    for grant in policy.files:
+        if not os.path.exists(grant.path):
+            _refuse(f"files: {grant.path} is not there: make it or take the grant away")
+
+
+def _refuse(message: str) -> None:
+    raise CannotEnforce(message)

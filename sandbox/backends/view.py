@@ -1,0 +1,269 @@
+"""The file system that a guest sees, planned from the policy. runners/view.py builds it."""
+
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import cloudpickle
+
+from sandbox.policy import FullNetwork, InstalledPackages, ListedPrograms, NoPrograms, Policy
+from sandbox.shipped import RUNNERS
+
+__all__ = ["Interpreter", "View", "plan_view"]
+
+Step = dict[str, Any]
+
+OURS: Final = "/run/sandbox"
+GUEST_RUNNERS: Final = f"{OURS}/runners"
+GUEST_LIBRARY: Final = f"{OURS}/library"
+PREFIX: Final = "/opt/python"
+PACKAGES: Final = "/opt/packages"
+
+SYSTEM_FOLDERS: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_FILES: Final = (
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/mime.types",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)
+DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+PACKAGE_FOLDERS: Final = ("site-packages", "dist-packages")
+SYNTHETIC: Final = {
+    "/etc/passwd": "root:x:0:0::/:/usr/sbin/nologin\nsandbox:x:1000:1000::/box:/bin/sh\n"
+    "nobody:x:65534:65534::/:/usr/sbin/nologin\n",
+    "/etc/group": "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n",
+    "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "/etc/hostname": "sandbox\n",
+}
+HIDDEN_IN_PROC: Final = (
+    "cmdline",
+    "diskstats",
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "latency_stats",
+    "partitions",
+    "sched_debug",
+    "swaps",
+    "sys/kernel/random/boot_id",
+    "timer_list",
+)
+"""What /proc tells of the host rather than of the guest: shown empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """A Python on the host that guests run.
+
+    executable: the real file. prefix: the folder with its lib/pythonX.Y. packages: folders of
+    installed packages.
+    """
+
+    executable: str
+    prefix: str
+    packages: tuple[str, ...]
+    version: tuple[int, int]
+
+    @classmethod
+    def current(cls) -> "Interpreter":
+        """Give the interpreter that runs this program, also from within a virtual environment."""
+        folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+        folders += [*site.getsitepackages(), *_editable_parents()]
+        present = tuple(dict.fromkeys(folder for folder in folders if Path(folder).is_dir()))
+        return cls(
+            executable=os.path.realpath(sys.executable),
+            prefix=sys.base_prefix,
+            packages=present,
+            version=sys.version_info[:2],
+        )
+
+    @property
+    def guest_executable(self) -> str:
+        """Where a guest finds it."""
+        return self.guest_path(self.executable)
+
+    def guest_path(self, path: str) -> str:
+        """Give the neutral place of a path of this interpreter: the host's own says too much."""
+        if self.prefix == "/usr" or self.prefix.startswith("/usr/"):
+            return path
+        return PREFIX + path.removeprefix(self.prefix)
+
+
+def _editable_parents() -> Iterator[str]:
+    """Give nothing: packages installed in place lie in folders of the user's, which stay closed."""
+    return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A planned file system: how to build it, what Landlock allows in it, what covers /proc."""
+
+    steps: tuple[Step, ...]
+    rights: tuple[tuple[str, str], ...]
+    proc_masks: tuple[tuple[str, str], ...]
+    python_path: tuple[str, ...]
+
+
+def plan_view(policy: Policy, interpreter: Interpreter) -> View:
+    """Plan the file system for a policy: the system read-only, the grants, and nothing else."""
+    packages = _package_paths(policy, interpreter)
+    steps = [
+        *_system_steps(policy),
+        *_interpreter_steps(interpreter, packages),
+        *_grant_steps(policy),
+        *_own_steps(policy),
+    ]
+    return View(
+        steps=tuple(steps),
+        rights=tuple(_rights(policy, steps)),
+        proc_masks=tuple(_proc_masks()),
+        python_path=(GUEST_LIBRARY, *packages.values()),
+    )
+
+
+def _system_steps(policy: Policy) -> Iterator[Step]:
+    """Show programs and libraries as the host has them, and an /etc that names nobody."""
+    yield _bind("/usr")
+    for folder in SYSTEM_FOLDERS:
+        if Path(folder).is_symlink():
+            yield {"kind": "link", "target": folder, "to": str(Path(folder).readlink())}
+        elif Path(folder).is_dir():
+            yield _bind(folder)
+    files = [*SYSTEM_FILES, "/etc/resolv.conf"] if _has_network(policy) else SYSTEM_FILES
+    yield from (_bind(path, os.path.realpath(path)) for path in files if Path(path).exists())
+    for target, text in SYNTHETIC.items():
+        yield _text(target, text)
+    for name in DEVICES:
+        yield {"kind": "device", "target": f"/dev/{name}", "source": f"/dev/{name}"}
+    for name, to in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        yield {"kind": "link", "target": f"/dev/{name}", "to": f"/proc/self/fd{to}"}
+
+
+def _interpreter_steps(interpreter: Interpreter, packages: dict[str, str]) -> Iterator[Step]:
+    """Show the interpreter, and its installed packages only where the policy lets them in."""
+    prefix = interpreter.prefix
+    if interpreter.guest_path(prefix) != prefix:
+        yield _bind(PREFIX, prefix)
+    for host_folder, guest_folder in packages.items():
+        yield _bind(guest_folder, host_folder)
+    if packages:
+        return
+    for root in {"/usr", prefix}:
+        for folder in _package_folders(root):
+            yield {"kind": "empty", "target": interpreter.guest_path(folder)}
+
+
+@cache
+def _package_folders(prefix: str) -> tuple[str, ...]:
+    """Find the folders of installed packages below a prefix."""
+    patterns = [f"{lib}/python3*/{name}" for lib in ("lib", "local/lib") for name in PACKAGE_FOLDERS]
+    patterns += [f"lib/python3/{name}" for name in PACKAGE_FOLDERS]
+    found = (path for pattern in patterns for path in Path(prefix).glob(pattern))
+    return tuple(str(path) for path in found if not path.is_symlink())
+
+
+def _package_paths(policy: Policy, interpreter: Interpreter) -> dict[str, str]:
+    """Give each package folder on the host its place in the guest."""
+    if not isinstance(policy.packages, InstalledPackages):
+        return {}
+    return {folder: f"{PACKAGES}/{number}" for number, folder in enumerate(interpreter.packages)}
+
+
+def _grant_steps(policy: Policy) -> Iterator[Step]:
+    for grant in policy.files:
+        yield _bind(grant.at, os.path.realpath(grant.path), write=grant.access == "write")
+
+
+def _own_steps(policy: Policy) -> Iterator[Step]:
+    """Make the guest's own folders, ours, and the small lies that are truer than the host's files."""
+    for folder in ("/box", "/tmp", "/dev/shm", "/proc", "/run/scratch"):  # noqa: S108 - the guest's
+        yield {"kind": "folder", "target": folder}
+    yield _bind(GUEST_RUNNERS, str(RUNNERS))
+    yield _bind(f"{GUEST_LIBRARY}/cloudpickle", str(Path(cloudpickle.__file__).parent))
+    yield _text(f"{OURS}/empty", "")
+    cpus, memory_bytes = policy.quota.cpus, policy.quota.memory_bytes
+    online = "0" if cpus == 1 else f"0-{cpus - 1}"
+    for name in ("online", "possible", "present"):
+        yield _text(f"/sys/devices/system/cpu/{name}", f"{online}\n")
+    yield _text(f"{OURS}/meminfo", _meminfo(memory_bytes))
+    yield _text(f"{OURS}/stat", _stat(cpus))
+    yield _text(f"{OURS}/cpuinfo", _cpuinfo(cpus))
+
+
+def _proc_masks() -> Iterator[tuple[str, str]]:
+    for name in ("meminfo", "stat", "cpuinfo"):
+        yield f"{OURS}/{name}", f"/proc/{name}"
+    for name in HIDDEN_IN_PROC:
+        yield f"{OURS}/empty", f"/proc/{name}"
+
+
+def _rights(policy: Policy, steps: Iterable[Step]) -> Iterator[tuple[str, str]]:
+    """Say again, for Landlock, what may be done where; it knows nothing of the mounts."""
+    run = "run" if not isinstance(policy.programs, NoPrograms | ListedPrograms) else "read"
+    yield "/", "list"
+    for folder in ("/usr", *SYSTEM_FOLDERS, "/opt"):
+        yield folder, run
+    for folder in ("/etc", "/run/sandbox", "/sys"):
+        yield folder, "read"
+    for folder in ("/dev", "/proc"):
+        yield folder, "device"
+    for folder in ("/box", "/tmp", "/dev/shm"):  # noqa: S108 - the guest's
+        yield folder, "write"
+    granted = {grant.at for grant in policy.files}
+    for step in steps:
+        if step["target"] in granted:
+            yield step["target"], "write" if step["write"] else run
+    if isinstance(policy.programs, ListedPrograms):
+        yield from ((program, "run") for program in (*policy.programs.allow, *_loaders()))
+
+
+def _loaders() -> Iterator[str]:
+    """Give the dynamic loaders: the kernel executes them on behalf of every program."""
+    for pattern in ("lib*/ld-linux*.so*", "lib/*-linux-gnu/ld-linux*.so*"):
+        yield from (str(path) for path in Path("/").glob(pattern))
+
+
+def _has_network(policy: Policy) -> bool:
+    return isinstance(policy.network, FullNetwork)
+
+
+def _bind(target: str, source: str = "", *, write: bool = False) -> Step:
+    return {"kind": "bind", "target": target, "source": source or target, "write": write}
+
+
+def _text(target: str, text: str) -> Step:
+    return {"kind": "file", "target": target, "text": text}
+
+
+def _meminfo(memory_bytes: int) -> str:
+    """Say that the machine has the memory of the policy, proc_meminfo(5)."""
+    kib = memory_bytes // 1024
+    rows = {"MemTotal": kib, "MemFree": kib, "MemAvailable": kib, "Buffers": 0, "Cached": 0}
+    rows |= {"SwapCached": 0, "Active": 0, "Inactive": 0, "SwapTotal": 0, "SwapFree": 0}
+    rows |= {"Shmem": 0, "SReclaimable": 0, "Slab": 0}
+    return "".join(f"{name}: {value:>15} kB\n" for name, value in rows.items())
+
+
+def _stat(cpus: int) -> str:
+    """Say that the machine has the processors of the policy, proc_stat(5)."""
+    zeros = "0 0 0 0 0 0 0 0 0 0"
+    rows = [f"cpu  {zeros}", *(f"cpu{number} {zeros}" for number in range(cpus))]
+    return "\n".join([*rows, "intr 0", "ctxt 0", "btime 0", "processes 1", "procs_running 1", ""])
+
+
+def _cpuinfo(cpus: int) -> str:
+    """Give the host's own description of as many processors as the policy gives, proc_cpuinfo(5)."""
+    blocks = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")
+    return "\n\n".join([*blocks[:cpus], ""])

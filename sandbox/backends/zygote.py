@@ -1,0 +1,276 @@
+"""The host's side of one zygote: starts it, asks it for guests, ends it."""
+
+import base64
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+import anyio
+
+from sandbox.backends import seccomp
+from sandbox.backends.cgroups import ZygoteGroup, find_hierarchies
+from sandbox.backends.processes import owner_name
+from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view
+from sandbox.errors import CannotEnforce, EngineFault
+from sandbox.policy import FullNetwork, NoPrograms, Policy
+from sandbox.shipped import RUNNERS
+
+__all__ = ["Zygote", "ZygotePlan", "usable_processors"]
+
+START_SECONDS: Final = 30.0
+END_SECONDS: Final = 10.0
+BACKSTOP_SECONDS: Final = 2.0
+"""How long after every deadline a guest ends by itself, should its host hang."""
+UNPRIVILEGED_USER: Final = 65534
+SPARE_PROCESSES: Final = 16
+"""By how much RLIMIT_NPROC is wider than a control group that counts the same and says when."""
+NO_PROCESS_GROUPS: Final = 1  # our own PID 1
+MOST_MESSAGE_BYTES: Final = 1 << 20
+
+_serials = count(1)
+
+
+def usable_processors(policy: Policy) -> int:
+    """Give how many processors guests of this policy have here: never more than this process."""
+    return min(policy.quota.cpus, len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZygotePlan:
+    """What a zygote is made from. Two calls with the same plan share it."""
+
+    policy: Policy
+    interpreter: Interpreter
+    preload: tuple[str, ...]
+    use_control_groups: bool
+    landlock_abi: int
+
+
+class Zygote:
+    """One warm interpreter inside the guests' file system; clones a guest per request."""
+
+    def __init__(self, plan: ZygotePlan) -> None:
+        """Plan it. start() starts it."""
+        self.plan = plan
+        hierarchies = find_hierarchies() if plan.use_control_groups else ()
+        self._serial = next(_serials)
+        self.group = ZygoteGroup(hierarchies, owner_name(), self._serial) if hierarchies else None
+        self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)  # noqa: FBT003 - positional only
+        self._errors = os.memfd_create("keeper", os.MFD_CLOEXEC)
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._processors = sorted(os.sched_getaffinity(0))
+        self._turn = 0
+        self.is_usable = True
+
+    async def start(self) -> None:
+        """Start it and wait until it is warm. Raises EngineFault or CannotEnforce; leaves nothing."""
+        try:
+            if self.group:
+                self.group.create()
+            self._launch_keeper()
+            view = plan_view(self.plan.policy, self.plan.interpreter)
+            await self._send(self._keeper_message(view))
+            await self._send(self._zygote_message(view))
+            with anyio.fail_after(START_SECONDS):
+                await self._wait_ready()
+        except TimeoutError:
+            await self.aclose()
+            message = f"the zygote was not ready within {START_SECONDS:.0f} s"
+            raise EngineFault(message) from None
+        except OSError as error:
+            await self.aclose()
+            message = f"the zygote cannot be started: {error}"
+            raise EngineFault(message) from error
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _launch_keeper(self) -> None:
+        descriptor = self._theirs.fileno()
+        label = f"sandbox-engine:{owner_name()}:{self.plan.policy.name or 'policy'}"
+        argv = [sys.executable, "-I", "-S", str(RUNNERS), "keeper", str(descriptor), label]
+        argv[0] = self.plan.interpreter.executable
+        self._keeper = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            pass_fds=[descriptor],
+            env={},
+            cwd="/",
+            start_new_session=True,  # a Ctrl-C or Ctrl-Z in the host's terminal is not for it
+        )
+        self._theirs.close()
+
+    def _keeper_message(self, view: View) -> dict[str, Any]:
+        policy, interpreter = self.plan.policy, self.plan.interpreter
+        cpus = usable_processors(policy)
+        options = ["-X", f"cpu_count={cpus}"] if interpreter.version >= (3, 13) else []
+        argv = [interpreter.guest_executable, "-I", "-S", *options, GUEST_RUNNERS, "zygote"]
+        return {
+            "view": view.steps,
+            "argv": argv,
+            "user": UNPRIVILEGED_USER,
+            "own_network": not isinstance(policy.network, FullNetwork),
+            "environment": _environment(policy, interpreter, cpus),
+            "control_groups": self.group.folders if self.group else [],
+        }
+
+    def _zygote_message(self, view: View) -> dict[str, Any]:
+        policy = self.plan.policy
+        quota = policy.quota
+        scratch = f"size={quota.disk_bytes},nr_inodes={quota.disk_files + 4},mode=755"
+        deadline = quota.wall_seconds + quota.grace_seconds + BACKSTOP_SECONDS
+        return {
+            "filter": base64.b64encode(seccomp.compile_filter(self._filters())).decode(),
+            "landlock_abi": self.plan.landlock_abi,
+            "rights": view.rights,
+            "may_execute": not isinstance(policy.programs, NoPrograms),
+            "scratch_options": scratch,
+            "limits": list(self._limits()),
+            "proc_masks": view.proc_masks,
+            "own_network": not isinstance(policy.network, FullNetwork),
+            "runners": GUEST_RUNNERS,
+            "python_path": view.python_path,
+            "preload": self.plan.preload,
+            "deadline_seconds": deadline,
+            "fresh_interpreter": policy.fresh_interpreter,
+        }
+
+    def _filters(self) -> tuple[str, ...]:
+        names = ["guest"]
+        if not self.group:
+            names.append("uncounted-memory")
+        if isinstance(self.plan.policy.programs, NoPrograms):
+            names.append("no-programs")
+        return tuple(names)
+
+    def _limits(self) -> "list[tuple[int, int]]":
+        """Give the limits of each process, setrlimit(2), never over this process's own."""
+        quota = self.plan.policy.quota
+        processes = quota.processes + NO_PROCESS_GROUPS + (SPARE_PROCESSES if self.group else 0)
+        wanted = {
+            resource.RLIMIT_NPROC: processes,  # counted per user namespace, so per guest
+            resource.RLIMIT_NOFILE: quota.open_files,
+            resource.RLIMIT_FSIZE: quota.file_bytes,
+            resource.RLIMIT_CPU: int(quota.cpu_seconds) + 2,  # behind the exact limit of the host
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_MEMLOCK: 0,
+            resource.RLIMIT_MSGQUEUE: 0,
+            resource.RLIMIT_SIGPENDING: 256,
+            resource.RLIMIT_NICE: 0,
+            resource.RLIMIT_RTPRIO: 0,
+            resource.RLIMIT_STACK: 8 << 20,
+        }
+        if not self.group:
+            wanted[resource.RLIMIT_AS] = 4 * quota.memory_bytes + (4 << 30)  # behind the watchdog
+        return [(limit, _within_ours(limit, value)) for limit, value in wanted.items()]
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        encoded = json.dumps(message).encode()
+        size = max(len(encoded) * 2, 1 << 18)
+        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        while True:
+            try:
+                self._control.send(encoded)
+            except BlockingIOError:
+                await anyio.wait_writable(self._control)
+            else:
+                return
+
+    async def _wait_ready(self) -> None:
+        await anyio.wait_readable(self._control)
+        answer: dict[str, Any] = json.loads(self._control.recv(MOST_MESSAGE_BYTES) or b"{}")
+        if answer.get("ready"):
+            return
+        reason = answer.get("fault") or self._last_words() or "it ended without a word"
+        message = f"guests cannot be isolated here: {reason}: see 'sandbox doctor'"
+        raise CannotEnforce(message) if "fault" in answer else EngineFault(message)
+
+    def _last_words(self) -> str:
+        """Give the last line that the keeper or the zygote wrote about its own failure."""
+        text = os.pread(self._errors, 20_000, 0).decode(errors="replace").strip()
+        return text.splitlines()[-1] if text else ""
+
+    async def request(self, descriptors: list[int]) -> None:
+        """Ask for one guest with these descriptors. Raises EngineFault when the zygote is gone."""
+        cpus = usable_processors(self.plan.policy)
+        start = self._turn
+        self._turn = (self._turn + cpus) % len(self._processors)
+        ring = self._processors * 2
+        message = json.dumps({"processors": ring[start : start + cpus]}).encode()
+        while True:
+            try:
+                socket.send_fds(self._control, [message], descriptors)
+            except BlockingIOError:
+                await anyio.wait_writable(self._control)
+            except OSError as error:
+                self.is_usable = False
+                reason = f"the zygote has ended: {self._last_words() or error}"
+                raise EngineFault(reason) from error
+            else:
+                return
+
+    async def aclose(self) -> None:
+        """End the zygote and all its guests, and wait until they and their groups are gone."""
+        self.is_usable = False
+        with anyio.CancelScope(shield=True):
+            self._control.close()
+            self._theirs.close()
+            if self._keeper:
+                await _wait_for(self._keeper)
+                self._keeper = None
+            if self.group:
+                self.group.remove()
+            if self._errors >= 0:
+                os.close(self._errors)
+                self._errors = -1
+
+
+async def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a child of ours without blocking; kill it if it does not go."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        with anyio.move_on_after(END_SECONDS) as scope:
+            await anyio.wait_readable(descriptor)
+        if scope.cancelled_caught:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            await anyio.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+    process.wait()
+
+
+def _environment(policy: Policy, interpreter: Interpreter, cpus: int) -> dict[str, str]:
+    """Give the guest's environment: ours, then what the policy names. Nothing of the host by default."""
+    folder = os.path.dirname(interpreter.guest_executable)
+    standard = [path for path in ("/usr/local/bin", "/usr/bin", "/bin") if path != folder]
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHON_CPU_COUNT")
+    inherited = {
+        name: os.environ[name] for name in policy.environment.inherit if name in os.environ
+    }
+    return {
+        "PATH": ":".join([folder, *standard]),
+        "HOME": "/box",
+        "USER": "sandbox",
+        "TMPDIR": "/tmp",  # noqa: S108 - the guest's own
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+        **dict.fromkeys(names, str(cpus)),
+        **inherited,
+        **policy.environment.values,
+    }
+
+
+def _within_ours(limit: int, value: int) -> int:
+    """Lower a limit to this process's own: without a capability nobody can raise it."""
+    _, hard = resource.getrlimit(limit)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -1,0 +1,127 @@
+"""What to run: Python source, a function with arguments, or a command. Checked before it is sent."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from sandbox.errors import BadCall
+from sandbox.wire import Json
+
+__all__ = ["Call", "Command", "Function", "Source"]
+
+MOST_DEPTH: Final = 40
+MOST_NAME_BYTES: Final = 255
+_FUNCTION_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """What every call is given besides its code.
+
+    files: relative name to content, put into the guest's /box before it starts.
+    stdin: bytes of standard input; then end of file.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    stdin: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Raise BadCall for a file name that is not a plain relative path."""
+        for name in self.files:
+            _check_file_name(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(_Given):
+    """Python source, run as the main module; the value of its last expression is the value.
+
+    inputs: JSON values, names in the module. arguments: sys.argv[1:]. name: sys.argv[0].
+    """
+
+    source: str
+    inputs: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    arguments: Sequence[str] = ()
+    name: str = "program.py"
+
+    def __post_init__(self) -> None:
+        """Raise BadCall for source that cannot be compiled in any case, or inputs that are no names."""
+        super().__post_init__()
+        _check_text("the source", self.source)
+        for name in self.inputs:
+            if not name.isidentifier():
+                message = f"the input {name!r} is not a Python name: rename it"
+                raise BadCall(message)
+        _check_json("inputs", dict(self.inputs))
+        for argument in (self.name, *self.arguments):
+            _check_text(f"the argument {argument[:40]!r}", argument)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function(_Given):
+    """A function: by import as "module:name", or by value as a pickle that this host made."""
+
+    name: str
+    arguments: Sequence[Json] = ()
+    keywords: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    pickled: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Raise BadCall for a name that is not "module:name", or arguments that are not JSON."""
+        super().__post_init__()
+        if not self.pickled and not _FUNCTION_NAME.fullmatch(self.name):
+            message = f"{self.name!r} names no function: write it as 'module:function'"
+            raise BadCall(message)
+        _check_json("the arguments", [list(self.arguments), dict(self.keywords)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(_Given):
+    """A program and its arguments; found on the guest's PATH, never through a shell."""
+
+    argv: Sequence[str]
+
+    def __post_init__(self) -> None:
+        """Raise BadCall for an empty command or an argument that execve(2) cannot take."""
+        super().__post_init__()
+        if isinstance(self.argv, str) or not self.argv or not self.argv[0]:
+            message = f"a command is a list of words, not {self.argv!r}"
+            raise BadCall(message)
+        for word in self.argv:
+            _check_text(f"the argument {word[:40]!r}", word)
+
+
+Call: TypeAlias = Source | Function | Command
+
+
+def _check_text(what: str, text: str) -> None:
+    """Refuse a NUL or half a surrogate pair, with its place."""
+    if "\0" in text:
+        message = f"{what} has a NUL at character {text.index(chr(0))}: remove it"
+        raise BadCall(message)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        message = f"{what} has a lone surrogate at character {error.start}: remove it"
+        raise BadCall(message) from None
+
+
+def _check_json(what: str, value: Json) -> None:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"{what} cannot be sent as JSON: {error}"
+        raise BadCall(message) from None
+
+
+def _check_file_name(name: str) -> None:
+    """Refuse what is not a plain relative path below the work folder."""
+    _check_text(f"the file name {name[:40]!r}", name)
+    parts = name.split("/")
+    if len(parts) > MOST_DEPTH or any(part in {"", ".", ".."} for part in parts):
+        message = f"the file name {name!r} is not a plain path below the work folder: rename it"
+        raise BadCall(message)
+    if any(len(part.encode()) > MOST_NAME_BYTES for part in parts):
+        message = f"the file name {name[:40]!r}... is over {MOST_NAME_BYTES} bytes: shorten it"
+        raise BadCall(message)
