@@ -129,12 +129,13 @@ class Policy(Terms):
     def widen(self, reason: str, /, **changes: object) -> Self:
         """Give this policy with keys changed, wider or not, and the reason for it.
 
-        changes: as for narrow. Raises BadPolicy for a value that does not fit or an empty reason.
+        changes: as for narrow. It loses its name unless they give one: a widened "strict" is none.
+        Raises BadPolicy for a value that does not fit or an empty reason.
         """
         if not reason.strip():
             message = f"{_called(self)}: widen() needs a reason: say why the call needs more"
             raise BadPolicy(message)
-        return _changed(self, {**changes, "reason": reason})
+        return _changed(self, {"name": "", **changes, "reason": reason})
 
     def explain(self) -> str:
         """Say every permission and quota in a short sentence, one to a line."""

@@ -99,7 +99,8 @@ class FileGrant(Document):
     """One file or folder of the host's that the guest sees, with all below it."""
 
     path: AbsolutePath
-    """Where it is on the host: absolute and normalized. Never /, nor /proc, /sys, /dev, /run."""
+    """Where it is on the host: absolute and normalized. Never /, nor at or below /proc, /sys, /dev,
+    /run. Where a link on the way leads is not looked at here."""
     at: Annotated[AbsolutePath, Field(validate_default=True)] = ""
     """Where the guest sees it; left out or empty: at the same path as on the host. Never in the
     guest's own folders (/box, /tmp, /dev, /proc...) or its system (/usr, /lib, /etc...)."""

@@ -39,7 +39,7 @@ class Quota(Document):
     The guest sees that many in its affinity, os.cpu_count() and OMP_NUM_THREADS; no status."""
 
     memory_bytes: Annotated[int, Field(ge=16 * MIB, le=TIB)] = 256 * MIB
-    """Memory in bytes, with tmpfs, shared memory and page tables; swap is none. Default 256 MiB,
+    """Memory in bytes, with tmpfs and shared memory; swap is none. Default 256 MiB,
     from 16 MiB to 1 TiB. Scope: tree. The guest sees MemoryError or is killed; status
     "memory_limit"."""
 

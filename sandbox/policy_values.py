@@ -22,7 +22,12 @@ __all__ = [
     "without_covered_hosts",
 ]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# control characters, line and paragraph separators, what turns the direction of reading around,
+# and lone surrogates, which have no UTF-8
+_UNPLAIN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_UNPASSABLE = re.compile(r"[\x00\ud800-\udfff]")
 _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOOL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -30,8 +35,8 @@ _HOST_NAME_LENGTH = 253
 
 
 def _one_line(text: str) -> str:
-    if _CONTROL.search(text):
-        message = f"{text!r} holds a control character: write plain text on one line"
+    if _UNPLAIN.search(text):
+        message = f"{text!r} holds a control or broken character: write plain text on one line"
         raise ValueError(message)
     return text
 
@@ -88,8 +93,8 @@ def _variable_name(name: str) -> str:
 
 
 def _variable_value(value: str) -> str:
-    if "\0" in value:
-        message = "a value of an environment variable cannot hold a NUL: leave it out"
+    if _UNPASSABLE.search(value):
+        message = "the value of a variable cannot hold a NUL or a lone surrogate: leave it out"
         raise ValueError(message)
     return value
 

@@ -29,7 +29,9 @@ class Sighting:
     stopped_by: Limit | None
     """Why the host ended the call, None if it did not."""
     limits_hit: frozenset[Limit]
-    """Limits that the kernel or the host saw reached."""
+    """Limits at which something was refused or killed: the call is not ok, whatever it says."""
+    limits_reached: frozenset[Limit]
+    """Limits that were full at a look; the reason, if the call failed otherwise."""
     stdout: OutputBuffer
     stderr: OutputBuffer
     usage: Usage

@@ -91,6 +91,7 @@ class Guest:
         self._cpu_seconds = 0.0
         self._next_look = 0.0
         self._hit: set[Limit] = set()
+        self._reached: set[Limit] = set()
         self._on_output: OnOutput | None = None
         self.stdout = OutputBuffer(self._quota.output_bytes)
         self.stderr = OutputBuffer(self._quota.output_bytes)
@@ -241,7 +242,7 @@ class Guest:
             if sample.memory_bytes > self._quota.memory_bytes:
                 self._stop("memory")
             if sample.processes >= self._quota.processes:
-                self._hit.add("processes")
+                self._reached.add("processes")
         return self._cpu_seconds
 
     def _stop(self, limit: Limit) -> None:
@@ -273,6 +274,7 @@ class Guest:
         match message[:1]:
             case b"S":
                 self._pidfd = descriptors[0]
+                self._become_ready()
             case b"R":
                 self._work_folder = descriptors[0]
                 self._become_ready()
@@ -287,6 +289,9 @@ class Guest:
                 self._fault = "the zygote ended while the call ran"
 
     def _become_ready(self) -> None:
+        """Start the clock once both halves are there; they come from two processes, in any order."""
+        if self._pidfd < 0 or self._work_folder < 0:
+            return
         self._is_ready = True
         self._clock.ready = self._next_look = time.monotonic()
         cpus = self._quota.cpus
@@ -355,7 +360,7 @@ class Guest:
         """Copy out what is in the work folder, by the descriptor that PID 1 sent before the call."""
         used = usage(self._work_folder)
         if used.is_full:
-            self._hit.add("disk")
+            self._reached.add("disk")
         self._disk_bytes = used.bytes
         count, total = self._quota.returned_files, self._quota.returned_bytes
         if used.files <= OWN_FILES:
@@ -374,6 +379,7 @@ class Guest:
             ended=self._ended,
             stopped_by=self._stopped_by,
             limits_hit=frozenset(self._hit | (self._group.limits_hit() if self._group else set())),
+            limits_reached=frozenset(self._reached),
             stdout=self.stdout,
             stderr=self.stderr,
             usage=self._usage(),

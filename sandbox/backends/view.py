@@ -80,7 +80,7 @@ class Interpreter:
     def current(cls) -> "Interpreter":
         """Give the interpreter that runs this program, also from within a virtual environment."""
         folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-        folders += [*site.getsitepackages(), *_editable_parents()]
+        folders += site.getsitepackages()
         present = tuple(dict.fromkeys(folder for folder in folders if Path(folder).is_dir()))
         return cls(
             executable=os.path.realpath(sys.executable),
@@ -101,11 +101,6 @@ class Interpreter:
         return PREFIX + path.removeprefix(self.prefix)
 
 
-def _editable_parents() -> Iterator[str]:
-    """Give nothing: packages installed in place lie in folders of the user's, which stay closed."""
-    return iter(())
-
-
 @dataclass(frozen=True, kw_only=True)
 class View:
     """A planned file system: how to build it, what Landlock allows in it, what covers /proc."""
@@ -116,11 +111,15 @@ class View:
     python_path: tuple[str, ...]
 
 
-def plan_view(policy: Policy, interpreter: Interpreter) -> View:
-    """Plan the file system for a policy: the system read-only, the grants, and nothing else."""
+def plan_view(policy: Policy, interpreter: Interpreter, *, is_counted: bool) -> View:
+    """Plan the file system for a policy: the system read-only, the grants, and nothing else.
+
+    is_counted: whether a control group counts the guest's memory.
+    """
     packages = _package_paths(policy, interpreter)
     steps = [
         *_system_steps(policy),
+        *_device_steps(is_counted=is_counted),
         *_interpreter_steps(interpreter, packages),
         *_grant_steps(policy),
         *_own_steps(policy),
@@ -145,8 +144,17 @@ def _system_steps(policy: Policy) -> Iterator[Step]:
     yield from (_bind(path, os.path.realpath(path)) for path in files if Path(path).exists())
     for target, text in SYNTHETIC.items():
         yield _text(target, text)
+
+
+def _device_steps(*, is_counted: bool) -> Iterator[Step]:
+    """Show the devices that give nothing of the host away.
+
+    Memory of a shared mapping of /dev/zero belongs to no process that a watchdog could look at.
+    /dev/full reads the same zeros and cannot be mapped.
+    """
     for name in DEVICES:
-        yield {"kind": "device", "target": f"/dev/{name}", "source": f"/dev/{name}"}
+        source = "full" if name == "zero" and not is_counted else name
+        yield {"kind": "device", "target": f"/dev/{name}", "source": f"/dev/{source}"}
     for name, to in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         yield {"kind": "link", "target": f"/dev/{name}", "to": f"/proc/self/fd{to}"}
 
@@ -170,8 +178,8 @@ def _package_folders(prefix: str) -> tuple[str, ...]:
     """Find the folders of installed packages below a prefix."""
     patterns = [f"{lib}/python3*/{name}" for lib in ("lib", "local/lib") for name in PACKAGE_FOLDERS]
     patterns += [f"lib/python3/{name}" for name in PACKAGE_FOLDERS]
-    found = (path for pattern in patterns for path in Path(prefix).glob(pattern))
-    return tuple(str(path) for path in found if not path.is_symlink())
+    found = {path.resolve() for pattern in patterns for path in Path(prefix).glob(pattern)}
+    return tuple(sorted(str(path) for path in found))
 
 
 def _package_paths(policy: Policy, interpreter: Interpreter) -> dict[str, str]:

@@ -76,7 +76,9 @@ class Zygote:
             if self.group:
                 self.group.create()
             self._launch_keeper()
-            view = plan_view(self.plan.policy, self.plan.interpreter)
+            view = plan_view(
+                self.plan.policy, self.plan.interpreter, is_counted=self.group is not None
+            )
             await self._send(self._keeper_message(view))
             await self._send(self._zygote_message(view))
             with anyio.fail_after(START_SECONDS):

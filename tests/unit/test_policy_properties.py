@@ -274,4 +274,4 @@ def test_junk_is_a_policy_or_a_fault_on_one_line(key: str, junk: object) -> None
     except BadPolicy as error:
         said = str(error)
 
-    assert said.isprintable()
+    assert said.splitlines() in ([], [said])

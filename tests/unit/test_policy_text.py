@@ -91,10 +91,20 @@ def test_a_policy_does_not_differ_from_itself_under_another_name() -> None:
     assert diff(Policy(), Policy(name="other", summary="for others", reason="none")) == ()
 
 
-def test_a_reason_alone_is_no_difference() -> None:
-    one, other = (Policy(packages=InstalledPackages(reason=reason)) for reason in ("a", "b"))
+def with_reasons(reason: str) -> Policy:
+    return Policy(
+        network=FullNetwork(reason=reason),
+        files=(FileGrant(path="/in", reason=reason),),
+        packages=InstalledPackages(reason=reason),
+    )
 
-    assert diff(one, other) == ()
+
+def test_reasons_alone_are_no_difference() -> None:
+    assert diff(with_reasons("because"), with_reasons("it must")) == ()
+
+
+def test_reasons_alone_change_no_fingerprint() -> None:
+    assert with_reasons("because").fingerprint == with_reasons("it must").fingerprint
 
 
 def test_a_difference_says_key_values_and_direction() -> None:

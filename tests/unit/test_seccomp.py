@@ -107,7 +107,7 @@ REFUSED: list[tuple[str, tuple[int, ...], str]] = [
     ("mknodat", (0, 0, 0x6000 | 0o600), "EPERM"),
     *[("seccomp", (1, flag), "EPERM") for flag in (2, 4, 8, 8 | 1, 8 | HIGH_BIT, 32)],
     ("setpriority", (0, 0, 0xFFFFFFFF), "EPERM"),
-    ("setpriority", (0, 7, 5), "EPERM"),
+    ("setpriority", (1, 0, 5), "EPERM"),
     ("setpriority", (2, 0, 5), "EPERM"),
 ]
 ALLOW = """
@@ -134,6 +134,7 @@ PERMITTED: list[tuple[str, tuple[int, ...]]] = [
     ("seccomp", (1, 0)),
     ("seccomp", (1, 0x11)),
     ("setpriority", (0, 0, 10)),
+    ("setpriority", (0, 7, 19)),
 ]
 
 

@@ -1,0 +1,257 @@
+"""What a user holds: AsyncSandbox, and Sandbox, its blocking face."""
+
+import os
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from sandbox.backends.base import Backend, OnOutput
+from sandbox.call import Call, Command, Source
+from sandbox.engine import Engine
+from sandbox.errors import BadCall, EngineFault
+from sandbox.functions import function_call
+from sandbox.policy import Policy
+from sandbox.result import Result
+from sandbox.wire import Json
+
+__all__ = ["AsyncSandbox", "PolicyLike", "Sandbox"]
+
+PolicyLike: TypeAlias = Policy | str | Path
+"""A policy, the name of a preset, or the path of a document."""
+
+Files: TypeAlias = Mapping[str, bytes | str]
+T = TypeVar("T")
+
+
+class AsyncSandbox:
+    """Runs untrusted calls under one policy, on asyncio or trio. Use it as `async with`.
+
+    policy: "strict" by default. backend: "subprocess", or a backend of your own. preload: modules
+    that guests find already imported. parallel: calls that run at once, the others wait in order;
+    four per processor by default. Cancelling the task that awaits a call kills the call, whole.
+
+    Every method raises BadCall for what cannot be sent, CannotEnforce for a policy that this host
+    cannot keep, EngineFault for a fault of the engine; what the guest does is in the Result.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyLike = "strict",
+        *,
+        backend: Literal["subprocess"] | Backend = "subprocess",
+        preload: Sequence[str] = (),
+        parallel: int | None = None,
+    ) -> None:
+        """Read the policy. Nothing is started before the first call."""
+        self.policy = as_policy(policy)
+        places = parallel or 4 * (os.cpu_count() or 1)
+        self._engine = Engine(_as_backend(backend, preload), places)
+        self._is_closed = False
+
+    async def run(  # noqa: PLR0913 - each is an option of its own, by keyword
+        self,
+        source: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        arguments: Sequence[str] = (),
+        files: Files | None = None,
+        stdin: bytes | str = b"",
+        name: str = "program.py",
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run Python source as a main module; its last expression is the value.
+
+        inputs: JSON values, names in the module. arguments: sys.argv[1:]. files: relative name to
+        content, in the work folder /box. stdin: standard input. name: sys.argv[0].
+        on_output: called with ("stdout" or "stderr", bytes) while the call runs.
+        """
+        call = Source(
+            source=source,
+            inputs=inputs or {},
+            arguments=arguments,
+            name=name,
+            files=_as_files(files),
+            stdin=_as_bytes(stdin),
+        )
+        return await self.execute(call, on_output=on_output)
+
+    async def call(self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Result:
+        """Call a function, by "module:name" or itself, with JSON arguments; its return is the value.
+
+        A coroutine function is awaited. A function of this program is sent by value.
+        """
+        return await self.execute(function_call(function, args, kwargs, self.policy))
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Files | None = None,
+        stdin: bytes | str = b"",
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run a program; it is found on the guest's PATH, and no shell is involved."""
+        call = Command(argv=argv, files=_as_files(files), stdin=_as_bytes(stdin))
+        return await self.execute(call, on_output=on_output)
+
+    async def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
+        """Run a call that was made before."""
+        if self._is_closed:
+            message = "this sandbox is closed: make another"
+            raise EngineFault(message)
+        return await self._engine.execute(call, self.policy, on_output)
+
+    async def aclose(self) -> None:
+        """End everything of this sandbox. Calls that still run fail with EngineFault."""
+        self._is_closed = True
+        await self._engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.aclose()
+
+
+class Sandbox:
+    """The blocking face of AsyncSandbox: the same arguments, methods and errors. Use it as `with`.
+
+    One thread of its own serves all calls; run() and the others may be called from many threads.
+    An interrupt (Ctrl-C) in the thread that waits for a call kills the call.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyLike = "strict",
+        *,
+        backend: Literal["subprocess"] | Backend = "subprocess",
+        preload: Sequence[str] = (),
+        parallel: int | None = None,
+    ) -> None:
+        """Read the policy. Nothing is started before the first call."""
+        self._inner = AsyncSandbox(policy, backend=backend, preload=preload, parallel=parallel)
+        self._opening = threading.Lock()
+        self._portal: BlockingPortal | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of every call."""
+        return self._inner.policy
+
+    def run(  # noqa: PLR0913 - ditto
+        self,
+        source: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        arguments: Sequence[str] = (),
+        files: Files | None = None,
+        stdin: bytes | str = b"",
+        name: str = "program.py",
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run Python source; see AsyncSandbox.run. on_output is called in the sandbox's thread."""
+        options = {"inputs": inputs, "arguments": arguments, "files": files, "stdin": stdin}
+        run: Callable[..., Awaitable[Result]] = self._inner.run
+        return self._wait(partial(run, source, **options, name=name, on_output=on_output))
+
+    def call(self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Result:
+        """Call a function; see AsyncSandbox.call."""
+        return self._wait(partial(self._inner.call, function, *args, **kwargs))
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Files | None = None,
+        stdin: bytes | str = b"",
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run a program; see AsyncSandbox.exec."""
+        execute = self._inner.exec
+        return self._wait(partial(execute, argv, files=files, stdin=stdin, on_output=on_output))
+
+    def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
+        """Run a call that was made before."""
+        return self._wait(partial(self._inner.execute, call, on_output=on_output))
+
+    def close(self) -> None:
+        """End everything of this sandbox; a second time does nothing."""
+        with self._opening:
+            portal, self._portal = self._portal, None
+            if portal and self._thread:
+                portal.call(self._inner.aclose)
+                portal.call(portal.stop)
+                self._thread.join()
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Run it in the sandbox's thread; what interrupts the wait kills the call."""
+        future = self._open_portal().start_task_soon(call)
+        try:
+            return future.result()
+        except BaseException:
+            if future.cancel():
+                threading.Event().wait(0)
+            raise
+
+    def _open_portal(self) -> BlockingPortal:
+        with self._opening:
+            if self._portal is None:
+                self._portal, self._thread = _start_portal()
+            return self._portal
+
+
+def _start_portal() -> tuple[BlockingPortal, threading.Thread]:
+    """Start an event loop in a daemon thread: a sandbox left open must not keep a program alive."""
+    ready = threading.Event()
+    portals: list[BlockingPortal] = []
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            portals.append(portal)
+            ready.set()
+            await portal.sleep_until_stopped()
+
+    thread = threading.Thread(target=anyio.run, args=(serve,), name="sandbox", daemon=True)
+    thread.start()
+    ready.wait()
+    return portals[0], thread
+
+
+def as_policy(policy: PolicyLike) -> Policy:
+    """Give a policy from itself, a preset's name or a document's path. Raises BadPolicy."""
+    return policy if isinstance(policy, Policy) else Policy.load(policy)
+
+
+def _as_backend(backend: Literal["subprocess"] | Backend, preload: Sequence[str]) -> Backend:
+    if not isinstance(backend, str):
+        return backend
+    if backend != "subprocess":
+        message = f"there is no backend {backend!r}: use 'subprocess'"
+        raise BadCall(message)
+    from sandbox.backends.subprocess import SubprocessBackend  # noqa: PLC0415 - slow to import
+
+    return SubprocessBackend(preload=tuple(preload))
+
+
+def _as_bytes(content: bytes | str) -> bytes:
+    return content.encode() if isinstance(content, str) else bytes(content)
+
+
+def _as_files(files: Files | None) -> dict[str, bytes]:
+    return {name: _as_bytes(content) for name, content in (files or {}).items()}

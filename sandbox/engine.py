@@ -1,0 +1,104 @@
+"""One call from admission to its result."""
+
+import time
+from typing import Final
+
+import anyio
+
+from sandbox.backends.base import Backend, OnOutput, Sighting
+from sandbox.call import Call, Command
+from sandbox.errors import BadCall
+from sandbox.policy import NoPrograms, Policy
+from sandbox.result import Enforced, ErrorInfo, Phases, Result
+from sandbox.verdict import Verdict, judge
+from sandbox.wire import MainExited, MainSignaled
+
+__all__ = ["Engine"]
+
+MOST_SOURCE_BYTES: Final = 16 << 20
+
+
+class Engine:
+    """Runs calls on one backend, so many at a time."""
+
+    def __init__(self, backend: Backend, parallel: int) -> None:
+        """Keep the backend; parallel calls run at once, the others wait in order."""
+        self._backend = backend
+        self._places = anyio.CapacityLimiter(parallel)
+
+    async def execute(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Result:
+        """Run one call under a policy. Raises SandboxError for faults of our own only."""
+        enforced = self._backend.enforced(policy)
+        if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
+            return _denied(policy, enforced)
+        asked = time.monotonic()
+        # A borrower of its own for each call: one task may run several.
+        async with _Place(self._places):
+            admitted = time.monotonic()
+            seen = await self._backend.run(call, policy, on_output)
+        verdict = judge(call, seen, policy.quota)
+        return _result(verdict, seen, policy, enforced, queued_seconds=admitted - asked)
+
+    async def aclose(self) -> None:
+        """End what still runs."""
+        await self._backend.aclose()
+
+
+class _Place:
+    """A place among the calls that run at once."""
+
+    def __init__(self, places: anyio.CapacityLimiter) -> None:
+        self._places = places
+
+    async def __aenter__(self) -> None:
+        await self._places.acquire_on_behalf_of(self)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release_on_behalf_of(self)
+
+
+def check_size(call: Call) -> None:
+    """Raise BadCall for source that is larger than any program."""
+    source = getattr(call, "source", "")
+    if len(source) > MOST_SOURCE_BYTES:
+        message = f"the source is {len(source)} characters, over {MOST_SOURCE_BYTES}: send it as files"
+        raise BadCall(message)
+
+
+def _denied(policy: Policy, enforced: Enforced) -> Result:
+    message = "the policy allows no programs: programs.kind = 'none'"
+    error = ErrorInfo(type="ProgramDenied", message=message)
+    return Result(status="denied", error=error, enforced=enforced, policy=policy.fingerprint)
+
+
+def _result(
+    verdict: Verdict, seen: Sighting, policy: Policy, enforced: Enforced, *, queued_seconds: float
+) -> Result:
+    ended = seen.ended
+    limits = {*seen.limits_hit, *seen.limits_reached, *filter(None, [seen.stopped_by])}
+    return Result(
+        status=verdict.status,
+        value=verdict.value,
+        error=verdict.error,
+        exit_code=ended.code if isinstance(ended, MainExited) else None,
+        signal=ended.signal if isinstance(ended, MainSignaled) else None,
+        stdout_bytes=seen.stdout.bytes(),
+        stderr_bytes=seen.stderr.bytes(),
+        stdout=seen.stdout.text(),
+        stderr=seen.stderr.text(),
+        stdout_dropped=seen.stdout.dropped,
+        stderr_dropped=seen.stderr.dropped,
+        partial=seen.partial,
+        files=seen.files,
+        left_out=seen.left_out,
+        limits_hit=tuple(sorted(limits)),
+        usage=seen.usage,
+        phases=Phases(
+            queued=queued_seconds,
+            prepared=seen.prepared_seconds,
+            ran=seen.ran_seconds,
+            torn_down=seen.torn_down_seconds,
+        ),
+        enforced=enforced,
+        policy=policy.fingerprint,
+    )

@@ -1,0 +1,68 @@
+"""Makes a call from a Python function: by import where the guest can import it, by value where not."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import cloudpickle
+
+from sandbox.call import Function
+from sandbox.errors import BadCall
+from sandbox.policy import InstalledPackages, Policy
+
+__all__ = ["function_call"]
+
+FOLDERS_OF_PACKAGES = ("site-packages", "dist-packages")
+
+
+def function_call(
+    function: str | Callable[..., Any],
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
+    policy: Policy,
+) -> Function:
+    """Describe a call of "module:name" or of a callable.
+
+    Raises BadCall for a name that is none, arguments that are not JSON, or a function that cannot
+    be sent: one that holds a lock, an open file, or anything else that lives in this process.
+    """
+    if isinstance(function, str):
+        return Function(name=function, arguments=arguments, keywords=keywords)
+    name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
+    if _guest_can_import(function, policy):
+        return Function(name=name, arguments=arguments, keywords=keywords)
+    pickled = _pickle(function, name)
+    return Function(name=name, arguments=arguments, keywords=keywords, pickled=pickled)
+
+
+def _guest_can_import(function: Callable[..., Any], policy: Policy) -> bool:
+    """Say whether the guest finds the very same function under its name."""
+    path = getattr(function, "__qualname__", "")
+    found: Any = sys.modules.get(function.__module__)
+    module_file: str = getattr(found, "__file__", None) or ""
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if found is not function:
+        return False
+    package = function.__module__.partition(".")[0]
+    if package in sys.stdlib_module_names:
+        return package != "__main__"
+    is_installed = any(f"/{folder}/" in module_file for folder in FOLDERS_OF_PACKAGES)
+    return is_installed and isinstance(policy.packages, InstalledPackages)
+
+
+def _pickle(function: Callable[..., Any], name: str) -> bytes:
+    """Pickle a function with its code, from here to the guest; never the other way."""
+    package = sys.modules.get(function.__module__.partition(".")[0])
+    # The module is of the user's and not in the guest, so what the function uses of it goes along.
+    is_registered = package is not None and package.__name__ != "__main__"
+    if is_registered:
+        cloudpickle.register_pickle_by_value(package)
+    try:
+        return bytes(cloudpickle.dumps(function))
+    except Exception as error:
+        message = f"the function {name} cannot be sent to a guest: {error}: pass what it needs as arguments"
+        raise BadCall(message) from error
+    finally:
+        if is_registered:
+            cloudpickle.unregister_pickle_by_value(package)

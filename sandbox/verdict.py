@@ -1,0 +1,116 @@
+"""One verdict from what the host saw. The only place where a status is decided."""
+
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+from sandbox.backends.base import Limit, Sighting
+from sandbox.call import Call, Command
+from sandbox.policy import Quota
+from sandbox.result import ErrorInfo, Status
+from sandbox.wire import Json, MainExited, MainSignaled, NoAnswer, Raised, Returned, Unfit
+
+__all__ = ["Verdict", "judge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A status, the value if it is ok, the error if it is not."""
+
+    status: Status
+    value: Json = None
+    error: ErrorInfo | None = None
+
+
+_STATUS: Final[dict[Limit, Status]] = {
+    "memory": "memory_limit",
+    "processes": "process_limit",
+    "output": "output_limit",
+    "disk": "disk_limit",
+    "cpu": "cpu_limit",
+    "wall": "timeout",
+}
+"""In order of weight: a tree that was refused a process and then hung is told of the first."""
+
+
+def judge(call: Call, seen: Sighting, quota: Quota) -> Verdict:
+    """Decide what became of a call. What the guest claims can make it worse, never better."""
+    hit = {*seen.limits_hit, *([seen.stopped_by] if seen.stopped_by else [])}
+    for limit in _STATUS:
+        if limit in hit:
+            return _over(limit, quota)
+    verdict = _by_its_end(call, seen, quota)
+    if verdict.status in {"error", "exit", "signal"}:
+        for limit in _STATUS:
+            if limit in seen.limits_reached:
+                return _over(limit, quota)
+    return verdict
+
+
+def _by_its_end(call: Call, seen: Sighting, quota: Quota) -> Verdict:
+    match seen.ended:
+        case MainSignaled(signal=number):
+            return _killed(number, seen, quota)
+        case MainExited(code=code):
+            return _exited(code, call, seen, quota)
+        case None:
+            return _bad("signal", "Killed", "its processes were killed from outside")
+
+
+def _killed(number: int, seen: Sighting, quota: Quota) -> Verdict:
+    """Tell the signals by which the kernel enforces a limit of ours from all others."""
+    if number == signal.SIGSYS:
+        return _bad("denied", "SystemCallDenied", "a system call that no program needs: killed")
+    if number == signal.SIGXFSZ:
+        return _over("disk", quota)
+    used_up = seen.usage.cpu_seconds >= quota.cpu_seconds
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and used_up):
+        return _over("cpu", quota)
+    return _bad("signal", signal_name(number), f"killed by {signal_name(number)}")
+
+
+def _exited(code: int, call: Call, seen: Sighting, quota: Quota) -> Verdict:
+    claim = seen.claim
+    if isinstance(claim, Raised):
+        raised = ErrorInfo(type=claim.type, message=claim.message, traceback=claim.traceback)
+        return Verdict(status="error", error=raised)
+    if code != 0:
+        return _bad("exit", "Exit", f"exit code {code}")
+    if isinstance(call, Command):
+        return Verdict(status="ok")
+    match claim:
+        case Returned(value=value):
+            return Verdict(status="ok", value=value)
+        case Unfit(reason=reason):
+            return _bad("invalid", "InvalidValue", reason)
+        case NoAnswer(reason=reason):
+            return _bad("error", "NoAnswer", reason)
+
+
+def _over(limit: Limit, quota: Quota) -> Verdict:
+    return _bad(_STATUS[limit], "LimitExceeded", f"over {_quota_text(limit, quota)}")
+
+
+def _quota_text(limit: Limit, quota: Quota) -> str:
+    """Name the quota behind a limit, with its value: what a reader has to change."""
+    names: dict[Limit, tuple[str, ...]] = {
+        "wall": ("wall_seconds",),
+        "cpu": ("cpu_seconds",),
+        "memory": ("memory_bytes",),
+        "processes": ("processes",),
+        "output": ("output_bytes",),
+        "disk": ("disk_bytes", "disk_files", "file_bytes"),
+    }
+    return " or ".join(f"quota.{name} = {getattr(quota, name)}" for name in names[limit])
+
+
+def _bad(status: Status, kind: str, message: str) -> Verdict:
+    return Verdict(status=status, error=ErrorInfo(type=kind, message=message))
+
+
+def signal_name(number: int) -> str:
+    """Give a signal's name, or its number where it has none (real-time signals)."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
