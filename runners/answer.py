@@ -24,7 +24,9 @@ def encode(document: dict[str, Any], *, depth: int, limit_bytes: int) -> bytes:
     except Exception as fault:  # noqa: BLE001 - a guest's own class may raise anything here
         return _unfit(f"the value is not JSON: {type(fault).__name__}: {text_of(fault)}")
     if len(body) > limit_bytes:
-        return _unfit(f"the value is {len(body)} bytes of JSON, over {limit_bytes}: quota.result_bytes")
+        return _unfit(
+            f"the value is {len(body)} bytes of JSON, over {limit_bytes}: quota.result_bytes"
+        )
     return body
 
 

@@ -22,7 +22,18 @@ PAYLOAD, ANSWER = 3, 4  # the same numbers as in init.py, which a fresh interpre
 WORK_FOLDER = "/box"
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 OURS = frozenset(
-    {"answer", "guest", "identity", "init", "kernel", "keeper", "lockdown", "python", "view", "zygote"}
+    {
+        "answer",
+        "guest",
+        "identity",
+        "init",
+        "kernel",
+        "keeper",
+        "lockdown",
+        "python",
+        "view",
+        "zygote",
+    }
 )
 
 Call = dict[str, Any]

@@ -10,7 +10,7 @@ import os
 import resource
 import socket
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import identity
 import kernel
@@ -29,8 +29,7 @@ FOR_FILES = EXECUTE | WRITE_FILE | 0b100 | IOCTL_DEVICE
 SCOPES, ABI_OF_SCOPES = 0b11, 6  # abstract unix sockets, signals
 
 
-@dataclass(frozen=True, kw_only=True)
-class Landlock:
+class Landlock(NamedTuple):
     """What Landlock is told once, in the zygote, for all its guests."""
 
     abi: int
@@ -40,8 +39,7 @@ class Landlock:
     """What may be done at and below each path of the view."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Walls:
+class Walls(NamedTuple):
     """What a zygote's guests are held to; made once from the policy."""
 
     scratch_options: str
@@ -96,8 +94,7 @@ def _mount_private(walls: Walls) -> int:
     kernel.unmount(SCRATCH)
     kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
     for source, target in walls.proc_masks:
-        if os.path.exists(target):
-            kernel.mount(source, target, "", kernel.MS_BIND | kernel.MS_REC)
+        kernel.mount(source, target, "", kernel.MS_BIND)
     os.chdir("/box")
     return os.open("/box", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 

@@ -7,7 +7,7 @@ configuration and then requests, each with the descriptors of one guest. It ends
 does, and all its guests with it.
 """
 
-import base64
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -63,9 +63,13 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
     return lockdown.Walls(
         scratch_options=configuration["scratch_options"],
         limits=tuple((limit, value) for limit, value in configuration["limits"]),
-        proc_masks=tuple((source, target) for source, target in configuration["proc_masks"]),
+        proc_masks=tuple(
+            (source, target)
+            for source, target in configuration["proc_masks"]
+            if os.path.exists(target)
+        ),
         own_network=configuration["own_network"],
-        system_call_filter=base64.b64decode(configuration["filter"]),
+        system_call_filter=bytes.fromhex(configuration["filter"]),
         landlock=landlock,
     )
 
@@ -153,12 +157,11 @@ class Zygote:
     def _reap(self, pidfd: int) -> None:
         pid, status = self._guests.pop(pidfd)
         self._ready.unregister(pidfd)
-        _, wait_status = os.waitpid(pid, 0)
+        _, _, used = os.wait4(pid, 0)
         os.close(pidfd)
-        try:
-            status.send(REAPED + struct.pack(">I", wait_status))
-        except OSError:  # the host did not wait for it
-            pass
+        report = struct.pack(">dQ", used.ru_utime + used.ru_stime, used.ru_maxrss)
+        with contextlib.suppress(OSError):  # the host did not wait for it
+            status.send(REAPED + report)
         status.close()
 
 

@@ -80,7 +80,9 @@ class AsyncSandbox:
         )
         return await self.execute(call, on_output=on_output)
 
-    async def call(self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Result:
+    async def call(
+        self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Result:
         """Call a function, by "module:name" or itself, with JSON arguments; its return is the value.
 
         A coroutine function is awaited. A function of this program is sent by value.

@@ -61,7 +61,9 @@ def check_size(call: Call) -> None:
     """Raise BadCall for source that is larger than any program."""
     source = getattr(call, "source", "")
     if len(source) > MOST_SOURCE_BYTES:
-        message = f"the source is {len(source)} characters, over {MOST_SOURCE_BYTES}: send it as files"
+        message = (
+            f"the source is {len(source)} characters, over {MOST_SOURCE_BYTES}: send it as files"
+        )
         raise BadCall(message)
 
 

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-__all__ = ["CallFailed", "Enforced", "ErrorInfo", "LeftOutFile", "Phases", "Result", "Status", "Usage"]
+__all__ = [
+    "CallFailed",
+    "Enforced",
+    "ErrorInfo",
+    "LeftOutFile",
+    "Phases",
+    "Result",
+    "Status",
+    "Usage",
+]
 
 Status: TypeAlias = Literal[
     "ok",

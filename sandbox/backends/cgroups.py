@@ -50,7 +50,9 @@ def _cgroup_mounts() -> list[tuple[str, str, frozenset[str]]]:
     """Give (type, mount point, options) of each cgroup mount."""
     rows = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     return [
-        (row[2], row[1], frozenset(row[3].split(","))) for row in rows if row[2].startswith("cgroup")
+        (row[2], row[1], frozenset(row[3].split(",")))
+        for row in rows
+        if row[2].startswith("cgroup")
     ]
 
 
@@ -98,6 +100,7 @@ class ZygoteGroup:
         name = f"{PREFIX}{owner}-{serial}"
         self._folders = [hierarchy.folder / name for hierarchy in hierarchies]
         self._calls = 0
+        self._busy: list[CallGroup] = []
 
     @property
     def folders(self) -> list[str]:
@@ -114,6 +117,7 @@ class ZygoteGroup:
 
     def add_call(self, quota: Quota) -> "CallGroup":
         """Make the groups of one call, with its limits set."""
+        self._busy = [group for group in self._busy if not group.remove()]
         self._calls += 1
         folders = {
             controller: folder / str(self._calls)
@@ -121,7 +125,7 @@ class ZygoteGroup:
             for controller in hierarchy.controllers
         }
         version = self._hierarchies[0].version
-        return CallGroup(version, folders, quota)
+        return CallGroup(version, folders, quota, self._busy)
 
     def remove(self) -> None:
         """Remove what is left of them; the keeper does the same when this process cannot."""
@@ -137,9 +141,19 @@ class ZygoteGroup:
 class CallGroup:
     """The group of one call: its limits, its counters, its end."""
 
-    def __init__(self, version: Literal[1, 2], folders: Mapping[str, Path], quota: Quota) -> None:
-        """Make the folders and set the limits. Raises OSError, leaving nothing."""
+    def __init__(
+        self,
+        version: Literal[1, 2],
+        folders: Mapping[str, Path],
+        quota: Quota,
+        busy: "list[CallGroup]",
+    ) -> None:
+        """Make the folders and set the limits. Raises OSError, leaving nothing.
+
+        busy: where it goes if it cannot be removed at once, to be removed later.
+        """
         self._version = version
+        self._busy = busy
         self._memory = str(folders["memory"])
         self._pids = str(folders["pids"])
         self._cpu = str(folders["memory"] if version == 2 else folders["cpuacct"])
@@ -193,6 +207,11 @@ class CallGroup:
         if _counter(f"{self._memory}/{oom}", "oom_kill"):
             hit.add("memory")
         return frozenset(hit)
+
+    def give_back(self) -> None:
+        """Remove it now, or when the next one is made."""
+        if not self.remove():
+            self._busy.append(self)
 
     def remove(self) -> bool:
         """Remove the folders; say whether all are gone. A process that is just dying holds them."""

@@ -9,13 +9,13 @@ import anyio
 import psutil
 
 from sandbox.backends.base import OnOutput, Sighting
-from sandbox.backends.cgroups import CallGroup, find_hierarchies
-from sandbox.backends.guest import Guest
+from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.probe import landlock_abi
 from sandbox.backends.view import Interpreter
+from sandbox.backends.parking import WarmZygote
 from sandbox.backends.zygote import Zygote, ZygotePlan
 from sandbox.call import Call
-from sandbox.errors import CannotEnforce, EngineFault
+from sandbox.errors import CannotEnforce
 from sandbox.policy import AnyProgram, FullNetwork, Hosts, ListedHostTools, Policy
 from sandbox.result import Enforced
 
@@ -46,9 +46,8 @@ class SubprocessBackend:
         self._preload = preload
         self._interpreter = interpreter or Interpreter.current()
         self._use_control_groups = use_control_groups and bool(find_hierarchies())
-        self._zygotes: OrderedDict[str, Zygote] = OrderedDict()
+        self._zygotes: OrderedDict[str, WarmZygote] = OrderedDict()
         self._starting = anyio.Lock()
-        self._unremoved: list[CallGroup] = []
 
     def enforced(self, policy: Policy) -> Enforced:
         """Say what holds each limit here. Raises CannotEnforce, naming what nothing here holds."""
@@ -72,18 +71,12 @@ class SubprocessBackend:
     async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
         """Run one call in a guest that is gone when this returns or raises."""
         zygote = await self._zygote(policy)
-        group = self._add_group(zygote, policy)
-        try:
-            guest = Guest(zygote, group)
-            try:
-                await guest.launch()
-                return await guest.run(call, on_output)
-            finally:
-                await guest.close()
-        finally:
-            self._remove_group(group)
+        async with zygote.guest() as guest:
+            await guest.start(call, on_output)
+            await zygote.park()
+            return await guest.finish()
 
-    async def _zygote(self, policy: Policy) -> Zygote:
+    async def _zygote(self, policy: Policy) -> WarmZygote:
         """Give the warm zygote of a policy; start it if there is none, or none that lives."""
         key = policy.fingerprint
         async with self._starting:
@@ -96,7 +89,7 @@ class SubprocessBackend:
                 await zygote.aclose()
             return await self._start(key, policy)
 
-    async def _start(self, key: str, policy: Policy) -> Zygote:
+    async def _start(self, key: str, policy: Policy) -> WarmZygote:
         plan = ZygotePlan(
             policy=policy,
             interpreter=self._interpreter,
@@ -104,24 +97,10 @@ class SubprocessBackend:
             use_control_groups=self._use_control_groups,
             landlock_abi=landlock_abi(),
         )
-        zygote = Zygote(plan)
+        zygote = WarmZygote(Zygote(plan))
         await zygote.start()
         self._zygotes[key] = zygote
         return zygote
-
-    def _add_group(self, zygote: Zygote, policy: Policy) -> CallGroup | None:
-        if not zygote.group:
-            return None
-        self._unremoved = [group for group in self._unremoved if not group.remove()]
-        try:
-            return zygote.group.add_call(policy.quota)
-        except OSError as error:
-            message = f"a control group cannot be made: {error}"
-            raise EngineFault(message) from error
-
-    def _remove_group(self, group: CallGroup | None) -> None:
-        if group and not group.remove():
-            self._unremoved.append(group)
 
     async def aclose(self) -> None:
         """End every zygote and what hangs on it."""
@@ -137,7 +116,9 @@ def _refuse_what_is_not_here(policy: Policy) -> None:
     if isinstance(policy.host_tools, ListedHostTools):
         _refuse("host_tools needs a bridge to the host, which is not built yet: use 'none'")
     if not isinstance(policy.programs, AnyProgram) and not landlock_abi():
-        _refuse("programs other than 'any' need Landlock, which this kernel lacks: see 'sandbox doctor'")
+        _refuse(
+            "programs other than 'any' need Landlock, which this kernel lacks: see 'sandbox doctor'"
+        )
     total = psutil.virtual_memory().total
     if policy.quota.memory_bytes > total:
         _refuse(
@@ -146,7 +127,9 @@ def _refuse_what_is_not_here(policy: Policy) -> None:
         )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and policy.quota.open_files > hard:
-        _refuse(f"quota.open_files {policy.quota.open_files} is over this process's {hard}: lower it")
+        _refuse(
+            f"quota.open_files {policy.quota.open_files} is over this process's {hard}: lower it"
+        )
     for grant in policy.files:
         if not os.path.exists(grant.path):
             _refuse(f"files: {grant.path} is not there: make it or take the grant away")

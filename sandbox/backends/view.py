@@ -176,7 +176,9 @@ def _interpreter_steps(interpreter: Interpreter, packages: dict[str, str]) -> It
 @cache
 def _package_folders(prefix: str) -> tuple[str, ...]:
     """Find the folders of installed packages below a prefix."""
-    patterns = [f"{lib}/python3*/{name}" for lib in ("lib", "local/lib") for name in PACKAGE_FOLDERS]
+    patterns = [
+        f"{lib}/python3*/{name}" for lib in ("lib", "local/lib") for name in PACKAGE_FOLDERS
+    ]
     patterns += [f"lib/python3/{name}" for name in PACKAGE_FOLDERS]
     found = {path.resolve() for pattern in patterns for path in Path(prefix).glob(pattern)}
     return tuple(sorted(str(path) for path in found))

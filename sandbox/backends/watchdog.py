@@ -55,7 +55,7 @@ class Watchdog:
         try:
             root = psutil.Process(self._pid)
             return [root, *root.children(recursive=True)]
-        except psutil.Error:
+        except (psutil.Error, ValueError):  # ValueError: reaped already, its number is -1
             return []
 
 

@@ -1,13 +1,11 @@
 """The host's side of one zygote: starts it, asks it for guests, ends it."""
 
-import base64
 import json
 import os
 import resource
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -63,11 +61,13 @@ class Zygote:
         self._serial = next(_serials)
         self.group = ZygoteGroup(hierarchies, owner_name(), self._serial) if hierarchies else None
         self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)  # noqa: FBT003 - positional only
+        self._control.setblocking(False)
         self._errors = os.memfd_create("keeper", os.MFD_CLOEXEC)
         self._keeper: subprocess.Popen[bytes] | None = None
         self._processors = sorted(os.sched_getaffinity(0))
+        self.cpus = usable_processors(plan.policy)
         self._turn = 0
+        self._sending = anyio.Lock()
         self.is_usable = True
 
     async def start(self) -> None:
@@ -97,9 +97,9 @@ class Zygote:
 
     def _launch_keeper(self) -> None:
         descriptor = self._theirs.fileno()
+        python = self.plan.interpreter.executable
         label = f"sandbox-engine:{owner_name()}:{self.plan.policy.name or 'policy'}"
-        argv = [sys.executable, "-I", "-S", str(RUNNERS), "keeper", str(descriptor), label]
-        argv[0] = self.plan.interpreter.executable
+        argv = [python, "-I", "-S", str(RUNNERS), "keeper", str(descriptor), label]
         self._keeper = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -114,7 +114,7 @@ class Zygote:
 
     def _keeper_message(self, view: View) -> dict[str, Any]:
         policy, interpreter = self.plan.policy, self.plan.interpreter
-        cpus = usable_processors(policy)
+        cpus = self.cpus
         options = ["-X", f"cpu_count={cpus}"] if interpreter.version >= (3, 13) else []
         argv = [interpreter.guest_executable, "-I", "-S", *options, GUEST_RUNNERS, "zygote"]
         return {
@@ -132,7 +132,7 @@ class Zygote:
         scratch = f"size={quota.disk_bytes},nr_inodes={quota.disk_files + 4},mode=755"
         deadline = quota.wall_seconds + quota.grace_seconds + BACKSTOP_SECONDS
         return {
-            "filter": base64.b64encode(seccomp.compile_filter(self._filters())).decode(),
+            "filter": seccomp.compile_filter(self._filters()).hex(),
             "landlock_abi": self.plan.landlock_abi,
             "rights": view.rights,
             "may_execute": not isinstance(policy.programs, NoPrograms),
@@ -155,7 +155,7 @@ class Zygote:
             names.append("no-programs")
         return tuple(names)
 
-    def _limits(self) -> "list[tuple[int, int]]":
+    def _limits(self) -> list[tuple[int, int]]:
         """Give the limits of each process, setrlimit(2), never over this process's own."""
         quota = self.plan.policy.quota
         processes = quota.processes + NO_PROCESS_GROUPS + (SPARE_PROCESSES if self.group else 0)
@@ -193,33 +193,36 @@ class Zygote:
         answer: dict[str, Any] = json.loads(self._control.recv(MOST_MESSAGE_BYTES) or b"{}")
         if answer.get("ready"):
             return
-        reason = answer.get("fault") or self._last_words() or "it ended without a word"
+        reason = answer.get("fault") or self.last_words() or "it ended without a word"
         message = f"guests cannot be isolated here: {reason}: see 'sandbox doctor'"
         raise CannotEnforce(message) if "fault" in answer else EngineFault(message)
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
         """Give the last line that the keeper or the zygote wrote about its own failure."""
         text = os.pread(self._errors, 20_000, 0).decode(errors="replace").strip()
         return text.splitlines()[-1] if text else ""
 
     async def request(self, descriptors: list[int]) -> None:
         """Ask for one guest with these descriptors. Raises EngineFault when the zygote is gone."""
-        cpus = usable_processors(self.plan.policy)
         start = self._turn
-        self._turn = (self._turn + cpus) % len(self._processors)
+        self._turn = (self._turn + self.cpus) % len(self._processors)
         ring = self._processors * 2
-        message = json.dumps({"processors": ring[start : start + cpus]}).encode()
-        while True:
-            try:
-                socket.send_fds(self._control, [message], descriptors)
-            except BlockingIOError:
+        message = json.dumps({"processors": ring[start : start + self.cpus]}).encode()
+        async with self._sending:
+            while not self._try_request(message, descriptors):
                 await anyio.wait_writable(self._control)
-            except OSError as error:
-                self.is_usable = False
-                reason = f"the zygote has ended: {self._last_words() or error}"
-                raise EngineFault(reason) from error
-            else:
-                return
+
+    def _try_request(self, message: bytes, descriptors: list[int]) -> bool:
+        """Send a request; False if too many wait already, unix(7)."""
+        try:
+            socket.send_fds(self._control, [message], descriptors)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.is_usable = False
+            message_text = f"the zygote has ended: {self.last_words() or error}"
+            raise EngineFault(message_text) from error
+        return True
 
     async def aclose(self) -> None:
         """End the zygote and all its guests, and wait until they and their groups are gone."""

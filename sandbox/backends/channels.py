@@ -1,0 +1,109 @@
+"""The pipes of one guest behind a single epoll descriptor: one wait for all of them, and no thread."""
+
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import anyio
+
+__all__ = ["Channels"]
+
+READ_BYTES: Final = 1 << 18
+
+Handler: TypeAlias = Callable[[], None]
+Taker: TypeAlias = Callable[[bytes], None]
+
+
+class Channels:
+    """Non-blocking pipes to and from a guest. What the guest does not read stays here."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._poll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._readers: dict[int, Taker] = {}
+        self._rest: dict[int, memoryview] = {}
+
+    def on_ready(self, descriptor: int, handler: Handler) -> None:
+        """Call a handler whenever a descriptor is readable. The descriptor stays the caller's."""
+        self._handlers[descriptor] = handler
+        self._poll.register(descriptor, select.EPOLLIN)
+
+    def make_reader(self, take: Taker) -> int:
+        """Make a pipe from the guest, its bytes taken as they come; give the guest's end."""
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(ours, False)
+        self._readers[ours] = take
+        self.on_ready(ours, lambda: self._read(ours))
+        return theirs
+
+    def make_writer(self) -> tuple[int, int]:
+        """Make a pipe to the guest; give our end, for send(), and the guest's."""
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(ours, False)
+        self._rest[ours] = memoryview(b"")
+        return ours, theirs
+
+    def send(self, descriptor: int, content: bytes) -> None:
+        """Write what fits now and the rest as the guest reads; then end the pipe."""
+        self._rest[descriptor] = memoryview(content)
+        self._write(descriptor)
+        if descriptor in self._rest:
+            self._handlers[descriptor] = lambda: self._write(descriptor)
+            self._poll.register(descriptor, select.EPOLLOUT)
+
+    async def wait(self, until: float) -> None:
+        """Wait for the next event, or this moment of the monotonic clock, and handle what came."""
+        with anyio.move_on_after(max(0.0, until - time.monotonic())):
+            await anyio.wait_readable(self._poll.fileno())
+        self.handle()
+
+    def handle(self) -> None:
+        """Handle what has come already."""
+        for descriptor, _ in self._poll.poll(0):
+            if handler := self._handlers.get(descriptor):
+                handler()
+
+    def drain(self) -> None:
+        """Read the pipes to their end; only once all who could write are dead."""
+        for descriptor in [*self._readers]:
+            while self._read(descriptor):
+                pass
+
+    def close(self) -> None:
+        """Close every pipe."""
+        for descriptor in [*self._readers, *self._rest]:
+            self._forget(descriptor)
+        self._poll.close()
+
+    def _read(self, descriptor: int) -> bool:
+        """Take one chunk; say whether there may be more."""
+        try:
+            chunk = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self._forget(descriptor)
+            return False
+        self._readers[descriptor](chunk)
+        return True
+
+    def _write(self, descriptor: int) -> None:
+        try:
+            written = os.write(descriptor, self._rest[descriptor]) if self._rest[descriptor] else 0
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # the guest closed its end; what it did not read it did not want
+            written = len(self._rest[descriptor])
+        self._rest[descriptor] = self._rest[descriptor][written:]
+        if not self._rest[descriptor]:
+            self._forget(descriptor)
+
+    def _forget(self, descriptor: int) -> None:
+        if self._handlers.pop(descriptor, None):
+            self._poll.unregister(descriptor)
+        self._readers.pop(descriptor, None)
+        self._rest.pop(descriptor, None)
+        os.close(descriptor)

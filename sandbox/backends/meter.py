@@ -1,0 +1,98 @@
+"""Measures what one running call uses, and says when to look again: by its group, or by watching."""
+
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sandbox.backends.base import Limit
+from sandbox.backends.cgroups import CallGroup
+from sandbox.backends.watchdog import Watchdog
+from sandbox.policy import Quota
+
+__all__ = ["Meter", "TreeUsage", "parse_usage"]
+
+_USAGE: Final = struct.Struct(">dQ")
+WATCH_SECONDS: Final = 0.01
+"""Pause between two looks of the watchdog: what memory can grow by unseen."""
+LEAST_PAUSE_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeUsage:
+    """What the zygote learned when it reaped a guest, wait4(2): its memory is one process's."""
+
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+
+
+NOTHING: Final = TreeUsage()
+
+
+def parse_usage(report: bytes) -> TreeUsage:
+    """Read what the zygote sends with the end of a guest; nothing if it is not that."""
+    if len(report) != _USAGE.size:
+        return NOTHING
+    cpu_seconds, memory_kib = _USAGE.unpack(report)
+    return TreeUsage(cpu_seconds=cpu_seconds, memory_bytes=memory_kib * 1024)
+
+
+class Meter:
+    """Counts a call's processor time, memory and processes from the moment it is made."""
+
+    def __init__(self, quota: Quota, cpus: int, group: CallGroup | None, pidfd: int) -> None:
+        """Start counting. group: None watches the tree below the process of pidfd instead."""
+        self._quota = quota
+        self._cpus = cpus
+        self._group = group
+        self._watchdog = None if group else Watchdog(_pid_of(pidfd), quota.memory_bytes)
+        self._cpu_before = group.cpu_seconds() if group else 0.0
+        self.over: list[Limit] = []
+        """Limits that a look found exceeded."""
+        self.reached: set[Limit] = set()
+        """Limits that a look found just full."""
+        self.next_look = time.monotonic() + self._pause(0.0)
+
+    def look(self, disk_bytes: int) -> None:
+        """Compare what was used with the quota. disk_bytes: in use in the guest's tmpfs."""
+        if self._watchdog:
+            sample = self._watchdog.look(disk_bytes)
+            if sample.memory_bytes > self._quota.memory_bytes:
+                self.over.append("memory")
+            if sample.processes >= self._quota.processes:
+                self.reached.add("processes")
+        used = self.cpu_seconds()
+        if used >= self._quota.cpu_seconds:
+            self.over.append("cpu")
+        self.next_look = time.monotonic() + self._pause(used)
+
+    def _pause(self, used_cpu_seconds: float) -> float:
+        """Give how long to wait: no tree can use up what is left on its processors before that."""
+        left = (self._quota.cpu_seconds - used_cpu_seconds) / self._cpus
+        pause = min(left, WATCH_SECONDS) if self._watchdog else left
+        return max(LEAST_PAUSE_SECONDS, pause)
+
+    def cpu_seconds(self, dead: TreeUsage = NOTHING) -> float:
+        """Give the processor time of the whole tree so far. dead: what its reaper counted."""
+        if self._group:
+            return self._group.cpu_seconds() - self._cpu_before
+        return max(dead.cpu_seconds, self._watchdog.cpu_seconds if self._watchdog else 0.0)
+
+    def peak_memory_bytes(self, dead: TreeUsage = NOTHING) -> int:
+        """Give the most memory of the whole tree at once; as far as a look saw it without a group."""
+        if self._group:
+            return self._group.peak_memory_bytes()
+        return max(dead.memory_bytes, self._watchdog.peak_memory_bytes if self._watchdog else 0)
+
+    def peak_processes(self) -> int:
+        """Give the most processes and threads at once; as far as a look saw them without a group."""
+        if self._group:
+            return self._group.peak_processes()
+        return self._watchdog.peak_processes if self._watchdog else 0
+
+
+def _pid_of(pidfd: int) -> int:
+    """Give the process number behind a descriptor, as this process sees it, pidfd_open(2)."""
+    lines = Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(":", 1) for line in lines)["Pid"])

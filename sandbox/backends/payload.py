@@ -1,0 +1,44 @@
+"""How a call is written for a guest; runners/guest.py reads it. Host to guest only."""
+
+import json
+import struct
+from typing import Any
+
+from sandbox.call import Call, Command, Function, Source
+from sandbox.policy import Quota
+
+__all__ = ["encode_call"]
+
+
+def encode_call(call: Call, quota: Quota) -> bytes:
+    """Write a call: the length of its JSON in 4 bytes, the JSON, the files one after the other."""
+    document = {
+        "files": [[name, len(content)] for name, content in call.files.items()],
+        "result_bytes": quota.result_bytes,
+        "result_depth": quota.result_depth,
+        **_describe(call),
+    }
+    body = json.dumps(document).encode()
+    return b"".join((struct.pack(">I", len(body)), body, *call.files.values()))
+
+
+def _describe(call: Call) -> dict[str, Any]:
+    match call:
+        case Source():
+            return {
+                "kind": "python",
+                "name": call.name,
+                "arguments": list(call.arguments),
+                "source": call.source,
+                "inputs": dict(call.inputs),
+            }
+        case Function():
+            return {
+                "kind": "function",
+                "name": call.name,
+                "arguments": list(call.arguments),
+                "keywords": dict(call.keywords),
+                "pickled": call.pickled.hex(),
+            }
+        case Command():
+            return {"kind": "command", "argv": list(call.argv)}

@@ -1,0 +1,79 @@
+"""What a call may leave behind on the host, counted: processes, descriptors, groups, mounts."""
+
+import gc
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.backends.base import Backend
+from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.processes import owner_name
+from sandbox.backends.subprocess import SubprocessBackend
+
+NewBackend = Callable[[], Backend]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belongings:
+    """What this process has: equal before and after a call that leaves nothing."""
+
+    processes: frozenset[int]
+    descriptors: tuple[str, ...]
+    threads: frozenset[str]
+    groups: frozenset[str]
+    mounts: int
+
+
+BelongingsNow = Callable[[], Belongings]
+
+
+def groups_of(owner: str) -> frozenset[str]:
+    """Give the control groups of one host process, "pid-start", in every hierarchy."""
+    found: set[str] = set()
+    for hierarchy in find_hierarchies():
+        for folder in hierarchy.folder.glob(f"sandbox-engine-{owner}-*"):
+            found |= {str(folder), *(str(inner) for inner in folder.iterdir() if inner.is_dir())}
+    return frozenset(found)
+
+
+def _descriptor_kinds() -> tuple[str, ...]:
+    """Say what each open descriptor is: numbers of inodes differ from call to call."""
+    names: list[str] = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the one that lists the folder
+            continue
+        names.append(target.partition(":[")[0])
+    return tuple(sorted(names))
+
+
+def _belongings_now() -> Belongings:
+    gc.collect()
+    return Belongings(
+        processes=frozenset(each.pid for each in psutil.Process().children(recursive=True)),
+        descriptors=_descriptor_kinds(),
+        # anyio keeps its worker threads for the next use, and ends them itself
+        threads=frozenset(
+            each.name for each in threading.enumerate() if "worker" not in each.name
+        ),
+        groups=groups_of(owner_name()),
+        mounts=len(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()),
+    )
+
+
+@pytest.fixture
+def belongings() -> BelongingsNow:
+    """Look at what this process has now."""
+    return _belongings_now
+
+
+@pytest.fixture
+def new_backend(mechanism: str) -> NewBackend:
+    """Make a backend of the mechanism under test, for a sandbox that the test makes itself."""
+    return lambda: SubprocessBackend(use_control_groups=mechanism == "cgroup")
