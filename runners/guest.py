@@ -6,13 +6,12 @@ its code on: nothing after that is trusted, and the host does not.
 """
 
 import atexit
-import builtins
+import io
 import json
 import os
 import signal
 import struct
 import sys
-import threading
 from typing import Any, NoReturn
 
 import answer
@@ -40,27 +39,52 @@ Call = dict[str, Any]
 
 
 def warm_up() -> None:
-    """Do once in the zygote what every guest would do again, so that the pages are shared."""
+    """Do once in the zygote what every guest would do again: what is done is shared."""
     python.compile_program("0", "program.py")
     answer.encode({"value": [1, 2.5, "x", None, {"a": True}]}, depth=8, limit_bytes=1000)
+    for module in OURS:
+        sys.modules.pop(module, None)  # a program may have modules of these names
+    sys.path.insert(0, WORK_FOLDER)
+    # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
+    sys.stdout = sys.__stdout__ = _unbuffered(1, "strict")
+    sys.stderr = sys.__stderr__ = _unbuffered(2, "backslashreplace")
+
+
+def _unbuffered(descriptor: int, errors: str) -> io.TextIOWrapper:
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    raw.name = "<stdout>" if descriptor == 1 else "<stderr>"
+    # The stubs want a buffer in between; an interpreter started with -u has none either.
+    return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)  # type: ignore[arg-type]
 
 
 def main(_descriptor: int) -> None:
     """Take a call in a fresh interpreter."""
     sys.path.pop(0)  # the folder of the runners
+    warm_up()
     run()
 
 
 def run() -> NoReturn:
     """Read the call and become it. Never returns."""
-    with open(PAYLOAD, "rb") as payload:
-        (size,) = struct.unpack(">I", payload.read(4))
-        call: Call = json.loads(payload.read(size))
-        for name, size_bytes in call["files"]:
-            _write_file(name, payload.read(size_bytes))
+    (size,) = struct.unpack(">I", _read(4))
+    call: Call = json.loads(_read(size))
+    for name, size_bytes in call["files"]:
+        _write_file(name, _read(size_bytes))
+    os.close(PAYLOAD)
     if call["kind"] == "command":
         _become_command(call)
     _become_python(call)
+
+
+def _read(size: int) -> bytes:
+    """Read exactly so many bytes of the call; a host that ends before that ends this."""
+    content = os.read(PAYLOAD, size)
+    while len(content) < size:
+        more = os.read(PAYLOAD, size - len(content))
+        if not more:
+            os._exit(1)
+        content += more
+    return content
 
 
 def _write_file(name: str, content: bytes) -> None:
@@ -93,7 +117,7 @@ def _raised(kind: str, message: str) -> dict[str, str]:
 def _become_python(call: Call) -> NoReturn:
     """Run source or a function to its end, threads and exit handlers included, then answer."""
     own_pid = os.getpid()
-    _look_like_python(call)
+    sys.argv[:] = [call["name"], *call["arguments"]]
     exit_code, body = python.perform(call)
     _finish_threads()
     _flush()
@@ -102,26 +126,14 @@ def _become_python(call: Call) -> NoReturn:
     os._exit(exit_code)
 
 
-def _look_like_python(call: Call) -> None:
-    """Make this look like an interpreter started on the program: argv, path, unbuffered output."""
-    for module in OURS:
-        sys.modules.pop(module, None)
-    sys.argv[:] = [call["name"], *call["arguments"]]
-    sys.path.insert(0, WORK_FOLDER)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
-        raw = open(descriptor, "wb", buffering=0, closefd=False)
-        text = builtins.__import__("io").TextIOWrapper(raw, encoding="utf-8", write_through=True)
-        setattr(sys, name, text)
-        setattr(sys, f"__{name}__", text)
-
-
 def _finish_threads() -> None:
     """Wait for threads and run exit handlers, as an interpreter does at its end."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        # Not imported before: its work after each fork costs more than all else here.
+        if threading := sys.modules.get("threading"):
+            threading._shutdown()
         atexit._run_exitfuncs()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the guest's own, shown as the interpreter shows it
         sys.excepthook(*sys.exc_info())
 
 

@@ -9,6 +9,8 @@ The keeper waits for that end, removes the control groups of the dead, and goes.
 
 import json
 import os
+import select
+import signal
 import socket
 import sys
 import time
@@ -18,6 +20,8 @@ import identity
 import kernel
 import view
 
+LIFELINE = 0
+"""Its standard input: a pipe that nobody writes, and that ends with the host."""
 CONFIGURATION_BYTES = 1 << 20
 REMOVAL_TRIES = 500
 REMOVAL_PAUSE_SECONDS = 0.01
@@ -32,13 +36,26 @@ def main(control_descriptor: int) -> None:
     user, group = os.geteuid(), os.getegid()
     flags = _OUTER | (kernel.CLONE_NEWNET if plan["own_network"] else 0)
     flags |= kernel.CLONE_NEWUSER if user != 0 else 0
-    pid, _ = kernel.clone(flags)
+    pid, pidfd = kernel.clone(flags)
     if pid == 0:
         _become_zygote(control, plan, user, group)
     control.close()
+    _wait_for_either_end(pidfd)
     os.waitpid(pid, 0)
     for folder in plan["control_groups"]:
         remove_control_group(folder)
+
+
+def _wait_for_either_end(pidfd: int) -> None:
+    """Wait until the zygote is dead; if the host dies first, see to it.
+
+    The zygote ends by itself when the host has gone, but not if somebody has stopped it.
+    """
+    events = select.poll()
+    for descriptor in (LIFELINE, pidfd):
+        events.register(descriptor, select.POLLIN)
+    events.poll()
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
 def _become_zygote(control: socket.socket, plan: dict[str, Any], user: int, group: int) -> None:

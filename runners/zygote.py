@@ -14,13 +14,15 @@ import importlib
 import json
 import os
 import select
+import signal
 import site
 import socket
 import struct
 import sys
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
-import guest
+import guest as program_of_guest
 import init
 import kernel
 import lockdown
@@ -76,16 +78,24 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
 
 def _warm_up(configuration: dict[str, Any]) -> None:
     """Import what guests need, and make the collector leave it alone, so that it stays shared."""
-    sys.path[:] = [path for path in sys.path if path != configuration["runners"]]
+    sys.path.remove(configuration["runners"])
     sys.path.extend(configuration["python_path"])
     site.setquit()
     site.setcopyright()
     site.sethelper()
     for module in configuration["preload"]:
         importlib.import_module(module)
-    guest.warm_up()
+    program_of_guest.warm_up()
     gc.collect()
     gc.freeze()
+
+
+class Guest(NamedTuple):
+    """A guest that runs, or waits for its call."""
+
+    pid: int
+    pidfd: int
+    status: socket.socket
 
 
 class Zygote:
@@ -101,18 +111,31 @@ class Zygote:
         self._runners: str = configuration["runners"]
         self._namespaces = INNER | (kernel.CLONE_NEWNET if configuration["own_network"] else 0)
         self._is_fresh: bool = configuration["fresh_interpreter"]
-        self._guests: dict[int, tuple[int, socket.socket]] = {}
-        self._ready = select.epoll()
-        self._ready.register(control, select.EPOLLIN)
+        self._guests: dict[int, Guest] = {}
+        self._deadlines: dict[int, float] = {}
+        self._events = select.epoll()
+        self._events.register(control, select.EPOLLIN)
 
     def serve(self) -> None:
         """Answer requests and ends of guests until the host is gone."""
         while True:
-            for descriptor, _ in self._ready.poll():
-                if descriptor in self._guests:
-                    self._reap(descriptor)
-                elif not self._take_request():
-                    return
+            for descriptor, _ in self._events.poll(self._patience()):
+                if descriptor == self._control.fileno():
+                    if not self._take_request():
+                        return
+                elif guest := self._guests.get(descriptor):  # reaped in this very round, maybe
+                    self._take_event(guest, descriptor)
+            self._end_forgotten()
+
+    def _take_event(self, guest: Guest, descriptor: int) -> None:
+        if descriptor == guest.pidfd:
+            self._reap(guest)
+        else:
+            self._take_word(guest)
+
+    def _patience(self) -> float | None:
+        """Give the time until the next deadline, None where there is none."""
+        return max(0.0, min(self._deadlines.values()) - time.monotonic()) if self._deadlines else None
 
     def _take_request(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, MOST_DESCRIPTORS)
@@ -134,16 +157,17 @@ class Zygote:
         if pid == 0:
             self._become_guest(status.fileno(), rest, request)
         socket.send_fds(status, [STARTED], [pidfd])
-        self._guests[pidfd] = (pid, status)
-        self._ready.register(pidfd, select.EPOLLIN)
+        guest = Guest(pid, pidfd, status)
+        for descriptor in (pidfd, status.fileno()):
+            self._guests[descriptor] = guest
+            self._events.register(descriptor, select.EPOLLIN)
 
     def _become_guest(self, status: int, rest: list[int], request: dict[str, Any]) -> None:
         """Keep this guest's own descriptors, at their fixed numbers, and close all others."""
         try:
             control_groups = _arrange(status, rest)
-            program = self._fresh_program if self._is_fresh else guest.run
-            processors = request["processors"]
-            init.main(self._walls, control_groups, processors, self._deadline_seconds, program)
+            program = self._fresh_program if self._is_fresh else program_of_guest.run
+            init.main(self._walls, control_groups, request["processors"], program)
         finally:
             os._exit(70)
 
@@ -154,15 +178,32 @@ class Zygote:
         argv = [sys.executable, "-I", "-S", self._runners, "guest", str(init.PAYLOAD)]
         os.execv(sys.executable, argv)
 
-    def _reap(self, pidfd: int) -> None:
-        pid, status = self._guests.pop(pidfd)
-        self._ready.unregister(pidfd)
-        _, _, used = os.wait4(pid, 0)
-        os.close(pidfd)
+    def _take_word(self, guest: Guest) -> None:
+        """The host says that the call has begun, or has let go of the guest."""
+        if guest.status.recv(16):
+            self._deadlines[guest.pidfd] = time.monotonic() + self._deadline_seconds
+        else:
+            self._events.unregister(guest.status)
+            signal.pidfd_send_signal(guest.pidfd, signal.SIGKILL)
+
+    def _end_forgotten(self) -> None:
+        """Kill what is past every deadline: the host should have, but hangs."""
+        now = time.monotonic()
+        for pidfd in [pidfd for pidfd, deadline in self._deadlines.items() if now > deadline]:
+            del self._deadlines[pidfd]
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+    def _reap(self, guest: Guest) -> None:
+        """Tell the host that nothing is left of a guest: its PID 1 goes last of all."""
+        _, _, used = os.wait4(guest.pid, 0)
         report = struct.pack(">dQ", used.ru_utime + used.ru_stime, used.ru_maxrss)
         with contextlib.suppress(OSError):  # the host did not wait for it
-            status.send(REAPED + report)
-        status.close()
+            guest.status.send(REAPED + report)
+        self._deadlines.pop(guest.pidfd, None)
+        for descriptor in (guest.pidfd, guest.status.fileno()):
+            del self._guests[descriptor]
+        guest.status.close()
+        os.close(guest.pidfd)
 
 
 def _arrange(status: int, rest: list[int]) -> list[int]:

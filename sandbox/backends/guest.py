@@ -65,7 +65,7 @@ class Guest:
         self._status, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status.setblocking(False)
         self._channels.on_ready(self._status.fileno(), self._take_status)
-        self._pidfd = self._work_folder = -1
+        self._pidfd = self._work_folder = self._main = -1
         self._launched_at = self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
         self._is_killed = self._is_reaped = self._is_asked_to_end = False
@@ -189,8 +189,8 @@ class Guest:
             self._kill()
             return
         self._is_asked_to_end = True
-        with suppress(OSError):
-            self._status.send(b"T")
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._main, signal.SIGTERM)
 
     def _stop(self, limit: Limit) -> None:
         """End the call for a limit; the first one is the reason."""
@@ -213,7 +213,7 @@ class Guest:
     def _take_status(self) -> None:
         """Take one message of the zygote's or of PID 1's."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 2)
         except BlockingIOError:
             return
         except ConnectionResetError:
@@ -222,8 +222,8 @@ class Guest:
         match message[:1]:
             case b"S" if descriptors:
                 self._pidfd = descriptors[0]
-            case b"R" if descriptors:
-                self._work_folder = descriptors[0]
+            case b"R" if len(descriptors) == 2:
+                self._work_folder, self._main = descriptors
             case b"\x01":
                 self._take_end(message)
             case b"X":
@@ -330,9 +330,9 @@ class Guest:
         self._channels.close()
         self._status.close()
         self._theirs.close()
-        for descriptor in (self._pidfd, self._work_folder):
+        for descriptor in (self._pidfd, self._work_folder, self._main):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._pidfd = self._work_folder = -1
+        self._pidfd = self._work_folder = self._main = -1
         if self._group:
             self._group.give_back()

@@ -31,7 +31,10 @@ REMOVAL_PAUSE_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """One keeper with its zygote and guests. age_seconds: since its start."""
+    """One keeper with its zygote and guests.
+
+    age_seconds: since its start. guests: those that run a call and those that wait for one.
+    """
 
     pid: int
     owner: str

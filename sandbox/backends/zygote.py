@@ -63,6 +63,7 @@ class Zygote:
         self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         self._errors = os.memfd_create("keeper", os.MFD_CLOEXEC)
+        self._lifeline = -1
         self._keeper: subprocess.Popen[bytes] | None = None
         self._processors = sorted(os.sched_getaffinity(0))
         self.cpus = usable_processors(plan.policy)
@@ -100,9 +101,10 @@ class Zygote:
         python = self.plan.interpreter.executable
         label = f"sandbox-engine:{owner_name()}:{self.plan.policy.name or 'policy'}"
         argv = [python, "-I", "-S", str(RUNNERS), "keeper", str(descriptor), label]
+        lifeline, self._lifeline = os.pipe2(os.O_CLOEXEC)
         self._keeper = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=lifeline,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
             pass_fds=[descriptor],
@@ -110,6 +112,7 @@ class Zygote:
             cwd="/",
             start_new_session=True,  # a Ctrl-C or Ctrl-Z in the host's terminal is not for it
         )
+        os.close(lifeline)
         self._theirs.close()
 
     def _keeper_message(self, view: View) -> dict[str, Any]:
@@ -230,6 +233,9 @@ class Zygote:
         with anyio.CancelScope(shield=True):
             self._control.close()
             self._theirs.close()
+            if self._lifeline >= 0:
+                os.close(self._lifeline)
+                self._lifeline = -1
             if self._keeper:
                 await _wait_for(self._keeper)
                 self._keeper = None

@@ -27,6 +27,6 @@ def run_command(words: list[str]) -> int:
         return int(_app(words, prog_name="sandbox", standalone_mode=False) or 0)
     except typer.TyperException as fault:
         say(f"{fault.format_message().rstrip('.')}: see 'sandbox --help'")
-    except SandboxError as fault:
+    except (SandboxError, OSError) as fault:
         say(str(fault))
     return OURS

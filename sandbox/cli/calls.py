@@ -11,6 +11,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from sandbox.box import AsyncSandbox
 from sandbox.call import Call, Command, Source
+from sandbox.cli import BROKEN_PIPE
 from sandbox.cli.gather import (
     gather_files,
     gather_input,
@@ -60,6 +61,19 @@ def run_program(argv: Sequence[str], options: Options) -> int:
 
 def _perform(call: Call, policy: Policy, options: Options, *, shows_value: bool) -> int:
     """Run a call, show what became of it, and give the exit status."""
+    try:
+        result = _run(call, policy, options, shows_value=shows_value)
+    except BrokenPipeError:  # caught here: typer would make it exit status 1
+        return BROKEN_PIPE
+    if not result.ok:
+        say(verdict_line(result))
+    if options.out:
+        _write_out(result, call.files, options.out)
+    return exit_status(result)
+
+
+def _run(call: Call, policy: Policy, options: Options, *, shows_value: bool) -> Result:
+    """Run a call with its output on stdout and stderr, and its value or all of it at the end."""
     streams = {"stdout": Stream(1), "stderr": Stream(2)}
     try:
         result = anyio.run(_converse, call, policy, options, streams)
@@ -69,11 +83,7 @@ def _perform(call: Call, policy: Policy, options: Options, *, shows_value: bool)
         streams["stdout"].write_now(result.to_json() + "\n")
     elif shows_value and result.value is not None:
         streams["stdout"].write_now(json.dumps(result.value, ensure_ascii=False) + "\n")
-    if not result.ok:
-        say(verdict_line(result))
-    if options.out:
-        _write_out(result, call.files, options.out)
-    return exit_status(result)
+    return result
 
 
 async def _converse(

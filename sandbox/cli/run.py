@@ -10,7 +10,10 @@ __all__ = ["exec_program", "run"]
 
 
 def run(  # noqa: PLR0913, PLR0917 - each is an option of its own
-    words: Annotated[list[str] | None, typer.Argument(metavar="[FILE | -] [ARGS]...")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE [ARG]", help="Python source, or -; then its arguments."),
+    ] = None,
     code: Annotated[str | None, typer.Option("-c", metavar="CODE", help="Run this code.")] = None,
     inputs: Annotated[
         list[str] | None,
@@ -40,7 +43,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of its own
     that is open but silent for 10 seconds is a fault: use --no-stdin, or --stdin to wait.
 
     Exit status: the program's own. 124: over its real or processor time. 125: a fault of ours or
-    in the command, nothing was believed. 126: denied by the policy. 137: over its memory.
+    in what was asked. 126: denied by the policy. 137: over its memory.
     128+N: killed by signal N. 130: interrupted. 1: any other verdict that is not ok.
     A verdict that is not ok is one line on stderr.
     """
@@ -66,7 +69,9 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of its own
 
 
 def exec_program(  # noqa: PLR0913, PLR0917 - ditto
-    argv: Annotated[list[str], typer.Argument(metavar="-- PROGRAM [ARGS]...")],
+    argv: Annotated[
+        list[str], typer.Argument(metavar="PROGRAM [ARG]", help="Best after --, as in a shell.")
+    ],
     policy: given.PolicyName = "strict",
     timeout: given.Timeout = None,
     cpu_seconds: given.CpuSeconds = None,

@@ -30,7 +30,7 @@ REFUSED = {
         "acct quotactl quotactl_fd syslog sethostname setdomainname vhangup settimeofday "
         "clock_settime clock_adjtime adjtimex",
     ),
-    "K13, K20: modes": ("EPERM", "seccomp personality"),
+    "K13, K20: modes": ("EPERM", "seccomp"),
     "F26: mounts": (
         "EPERM",
         "mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsmount "
