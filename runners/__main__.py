@@ -19,7 +19,7 @@ def main(program: str, descriptor: int) -> None:
 
             guest.main(descriptor)
         case _:
-            raise SystemExit(f"no such program: {program}")
+            sys.exit(f"no such program: {program}")
 
 
 main(sys.argv[1], int(sys.argv[2]))

@@ -46,15 +46,16 @@ def warm_up() -> None:
         sys.modules.pop(module, None)  # a program may have modules of these names
     sys.path.insert(0, WORK_FOLDER)
     # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
-    sys.stdout = sys.__stdout__ = _unbuffered(1, "strict")
-    sys.stderr = sys.__stderr__ = _unbuffered(2, "backslashreplace")
+    for name, descriptor, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
+        stream = _unbuffered(descriptor, errors)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _unbuffered(descriptor: int, errors: str) -> io.TextIOWrapper:
     raw = io.FileIO(descriptor, "w", closefd=False)
     raw.name = "<stdout>" if descriptor == 1 else "<stderr>"
-    # The stubs want a buffer in between; an interpreter started with -u has none either.
-    return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)  # type: ignore[arg-type]
+    return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)
 
 
 def main(_descriptor: int) -> None:
@@ -88,7 +89,7 @@ def _read(size: int) -> bytes:
 
 
 def _write_file(name: str, content: bytes) -> None:
-    """Put an input file into the work folder, which is new and empty: nothing is there to follow."""
+    """Put an input file into the work folder: it is new and empty, with nothing to follow."""
     path = f"{WORK_FOLDER}/{name}"
     os.makedirs(os.path.dirname(path), exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -132,9 +133,9 @@ def _finish_threads() -> None:
         # Not imported before: its work after each fork costs more than all else here.
         if threading := sys.modules.get("threading"):
             threading._shutdown()
-        atexit._run_exitfuncs()
-    except BaseException:  # noqa: BLE001 - the guest's own, shown as the interpreter shows it
-        sys.excepthook(*sys.exc_info())
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - has no public name
+    except BaseException as error:  # noqa: BLE001 - the guest's own, shown as Python shows it
+        sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _flush() -> None:

@@ -13,7 +13,7 @@ def map_identity(inside: int, outside_user: int, outside_group: int) -> None:
 
 
 def become(number: int) -> None:
-    """Give up root for an ordinary user and group, with every set of capabilities that goes with it."""
+    """Give up root, and the capabilities that go with it, for an ordinary user and group."""
     os.setgroups([])
     os.setresgid(number, number, number)
     os.setresuid(number, number, number)

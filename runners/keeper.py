@@ -67,7 +67,7 @@ def _become_zygote(control: socket.socket, plan: dict[str, Any], user: int, grou
         view.build(plan["view"])
         if user == 0:
             _give_up_root(plan["user"])
-        os.set_inheritable(control.fileno(), True)  # noqa: FBT003 - positional only
+        os.set_inheritable(control.fileno(), True)
         os.execve(plan["argv"][0], [*plan["argv"], str(control.fileno())], plan["environment"])
     except OSError as fault:
         control.send(json.dumps({"fault": str(fault)}).encode())
@@ -75,7 +75,7 @@ def _become_zygote(control: socket.socket, plan: dict[str, Any], user: int, grou
 
 
 def _give_up_root(user: int) -> None:
-    """Become an ordinary user that owns a user namespace, as everybody else has it from the start."""
+    """Become an ordinary user with a user namespace, as everybody else is from the start."""
     identity.become(user)
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
     identity.map_identity(0, user, user)

@@ -70,7 +70,7 @@ def _register(value: int | bytes | ctypes.Array[ctypes.c_char] | None) -> object
 
 
 def clone(flags: int) -> tuple[int, int]:
-    """Clone this process into new namespaces, clone(2); give (0, -1) to the child, (pid, pidfd) here.
+    """Clone this process into new namespaces, clone(2); give (0, -1) there, (pid, pidfd) here.
 
     The interpreter is told before and after, as os.fork() does, so that its locks and its random
     state are right in the child.
@@ -108,7 +108,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 
 def make_read_only(target: str) -> None:
-    """Make a mount and all below it read-only, without setuid programs and devices, mount_setattr(2)."""
+    """Make a mount and all below it read-only, and no setuid or device work, mount_setattr(2)."""
     _set_attributes(target, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
 

@@ -6,6 +6,7 @@ import linecache
 import sys
 import traceback
 import types
+from types import CoroutineType
 from typing import Any
 
 import answer
@@ -24,7 +25,7 @@ def perform(call: Call) -> tuple[int, bytes]:
         return _exit_code(request), answer.encode({"value": None}, **limits)
     except BaseException as error:  # noqa: BLE001 - whatever the code raised goes to the host
         raised = _describe(error)
-        print(raised["traceback"], end="", file=sys.stderr)
+        sys.stderr.write(raised["traceback"])
         return 1, answer.encode({"raised": raised}, **limits)
 
 
@@ -51,21 +52,30 @@ def _run_source(call: Call) -> Any:
 
 def _call_function(call: Call) -> Any:
     """Call a function that was named, or that the host sent by value; await what is awaitable."""
-    if call["pickled"]:
-        import pickle  # noqa: PLC0415 - only this case needs it
-
-        function = pickle.loads(bytes.fromhex(call["pickled"]))  # noqa: S301 - from the host
-    else:
-        module, _, path = call["name"].partition(":")
-        function = importlib.import_module(module)
-        for part in path.split("."):
-            function = getattr(function, part)
+    function = _unpickle(call["pickled"]) if call["pickled"] else _find(call["name"])
     value = function(*call["arguments"], **call["keywords"])
-    if isinstance(value, types.CoroutineType):
-        import asyncio  # noqa: PLC0415 - 20 ms that only this case needs
+    if type(value) is CoroutineType:
+        import asyncio  # 20 ms that only this case needs
 
-        return asyncio.run(value)
+        coroutine: Any = value
+        return asyncio.run(coroutine)
     return value
+
+
+def _find(name: str) -> Any:
+    """Import a function by its name, "module:name"."""
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _unpickle(pickled: str) -> Any:
+    """Make a function from what the host, which this side trusts, pickled."""
+    import pickle  # only this case needs it
+
+    return pickle.loads(bytes.fromhex(pickled))  # noqa: S301 - from the host, to the guest
 
 
 def _exit_code(request: SystemExit) -> int:
@@ -74,7 +84,7 @@ def _exit_code(request: SystemExit) -> int:
         return 0
     if isinstance(request.code, int):
         return request.code & 0xFF
-    print(request.code, file=sys.stderr)
+    sys.stderr.write(f"{request.code}\n")
     return 1
 
 

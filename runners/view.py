@@ -104,7 +104,7 @@ def _make_point(target: str, *, is_folder: bool) -> None:
 
 
 def _make_parent(target: str) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103,PTH120 - ditto
+    os.makedirs(os.path.dirname(target), exist_ok=True)
 
 
 _MAKERS: dict[str, Callable[[str, Step], None]] = {

@@ -135,7 +135,9 @@ class Zygote:
 
     def _patience(self) -> float | None:
         """Give the time until the next deadline, None where there is none."""
-        return max(0.0, min(self._deadlines.values()) - time.monotonic()) if self._deadlines else None
+        return (
+            max(0.0, min(self._deadlines.values()) - time.monotonic()) if self._deadlines else None
+        )
 
     def _take_request(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, MOST_DESCRIPTORS)
@@ -174,7 +176,7 @@ class Zygote:
     def _fresh_program(self) -> None:
         """Become a new interpreter, which then takes the call."""
         for descriptor in (init.PAYLOAD, init.ANSWER):
-            os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional only
+            os.set_inheritable(descriptor, True)
         argv = [sys.executable, "-I", "-S", self._runners, "guest", str(init.PAYLOAD)]
         os.execv(sys.executable, argv)
 

@@ -83,7 +83,7 @@ class AsyncSandbox:
     async def call(
         self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Result:
-        """Call a function, by "module:name" or itself, with JSON arguments; its return is the value.
+        """Call a function, by "module:name" or itself, with JSON arguments; it returns the value.
 
         A coroutine function is awaited. A function of this program is sent by value.
         """

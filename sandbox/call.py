@@ -1,4 +1,4 @@
-"""What to run: Python source, a function with arguments, or a command. Checked before it is sent."""
+"""What to run: Python source, a function with arguments, or a command, checked."""
 
 import json
 import re
@@ -46,7 +46,7 @@ class Source(_Given):
     name: str = "program.py"
 
     def __post_init__(self) -> None:
-        """Raise BadCall for source that cannot be compiled in any case, or inputs that are no names."""
+        """Raise BadCall for text that no program can have, or inputs that are no names."""
         super().__post_init__()
         _check_text("the source", self.source)
         for name in self.inputs:

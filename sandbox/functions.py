@@ -1,4 +1,4 @@
-"""Makes a call from a Python function: by import where the guest can import it, by value where not."""
+"""Makes a call from a Python function: by import where the guest can, by value where not."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,8 @@ from sandbox.errors import BadCall
 from sandbox.policy import InstalledPackages, Policy
 
 __all__ = ["function_call"]
+
+_cloudpickle: Any = cloudpickle  # it has no types
 
 FOLDERS_OF_PACKAGES = ("site-packages", "dist-packages")
 
@@ -44,10 +46,10 @@ def _guest_can_import(function: Callable[..., Any], policy: Policy) -> bool:
         found = getattr(found, part, None)
     if found is not function:
         return False
-    package = function.__module__.partition(".")[0]
+    package: str = function.__module__.partition(".")[0]
     if package in sys.stdlib_module_names:
         return package != "__main__"
-    is_installed = any(f"/{folder}/" in module_file for folder in FOLDERS_OF_PACKAGES)
+    is_installed: bool = any(f"/{folder}/" in module_file for folder in FOLDERS_OF_PACKAGES)
     return is_installed and isinstance(policy.packages, InstalledPackages)
 
 
@@ -57,12 +59,12 @@ def _pickle(function: Callable[..., Any], name: str) -> bytes:
     # The module is of the user's and not in the guest, so what the function uses of it goes along.
     is_registered = package is not None and package.__name__ != "__main__"
     if is_registered:
-        cloudpickle.register_pickle_by_value(package)
+        _cloudpickle.register_pickle_by_value(package)
     try:
-        return bytes(cloudpickle.dumps(function))
+        return bytes(_cloudpickle.dumps(function))
     except Exception as error:
-        message = f"the function {name} cannot be sent to a guest: {error}: pass what it needs as arguments"
+        message = f"the function {name} cannot be sent: {error}: pass what it needs as arguments"
         raise BadCall(message) from error
     finally:
         if is_registered:
-            cloudpickle.unregister_pickle_by_value(package)
+            _cloudpickle.unregister_pickle_by_value(package)

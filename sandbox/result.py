@@ -59,7 +59,7 @@ class _Record(BaseModel):
 
 
 class ErrorInfo(_Record):
-    """What went wrong inside: an exception of the guest's, in the guest's own words, or why not ok."""
+    """What went wrong: an exception of the guest's, in the guest's own words, or why not ok."""
 
     type: str
     message: str
@@ -162,7 +162,7 @@ class Result(_Record):
         return cls.model_validate_json(text)
 
 
-class CallFailed(Exception):  # noqa: N818 - it says what happened, as BadCall does
+class CallFailed(Exception):
     """Raised by Result.unwrap() for every verdict but ok; the whole result is in .result."""
 
     def __init__(self, result: Result) -> None:

@@ -52,7 +52,7 @@ def _by_its_end(call: Call, seen: Sighting, quota: Quota) -> Verdict:
         case MainSignaled(signal=number):
             return _killed(number, seen, quota)
         case MainExited(code=code):
-            return _exited(code, call, seen, quota)
+            return _exited(code, call, seen)
         case None:
             return _bad("signal", "Killed", "its processes were killed from outside")
 
@@ -69,7 +69,7 @@ def _killed(number: int, seen: Sighting, quota: Quota) -> Verdict:
     return _bad("signal", signal_name(number), f"killed by {signal_name(number)}")
 
 
-def _exited(code: int, call: Call, seen: Sighting, quota: Quota) -> Verdict:
+def _exited(code: int, call: Call, seen: Sighting) -> Verdict:
     claim = seen.claim
     if isinstance(claim, Raised):
         raised = ErrorInfo(type=claim.type, message=claim.message, traceback=claim.traceback)

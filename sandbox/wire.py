@@ -59,7 +59,7 @@ _UNPRINTABLE: Final = re.compile(
 )
 
 
-class Malformed(ValueError):  # noqa: N818 - it says what the bytes are, as BadCall does
+class Malformed(ValueError):
     """Guest bytes that are not what they must be; the reason quotes nothing of the guest's."""
 
 

@@ -59,7 +59,7 @@ def warm(request: pytest.FixtureRequest) -> Iterator[Warm]:
 
 @pytest.fixture
 def mechanism(warm: Warm) -> str:
-    """"cgroup" or "watchdog"."""
+    """What holds the trees: cgroup or watchdog."""
     return warm.mechanism
 
 

@@ -49,11 +49,11 @@ class Backend(Protocol):
     name: str
 
     def enforced(self, policy: Policy) -> Enforced:
-        """Say what would hold each limit. Raises CannotEnforce, naming the quota, if nothing can."""
+        """Say what would hold each limit. Raises CannotEnforce, naming what nothing holds."""
         ...
 
     async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
-        """Run one call to its end and leave nothing of it. Raises SandboxError, never for the guest."""
+        """Run one call to its end, leaving nothing. Raises SandboxError, never for the guest."""
         ...
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""The pipes of one guest behind a single epoll descriptor: one wait for all of them, and no thread."""
+"""The pipes of one guest behind a single epoll descriptor: one wait for all, and no thread."""
 
 import os
 import select
@@ -12,7 +12,7 @@ __all__ = ["Channels"]
 
 READ_BYTES: Final = 1 << 18
 
-Handler: TypeAlias = Callable[[], None]
+Handler: TypeAlias = Callable[[], object]
 Taker: TypeAlias = Callable[[bytes], None]
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import anyio
@@ -183,7 +184,7 @@ class Guest:
             self._stop_for_time()
 
     def _stop_for_time(self) -> None:
-        """At the deadline ask it to end, if the policy gives grace; at the end of the grace kill."""
+        """At the deadline ask it to end, if the policy gives grace; then kill."""
         self._stopped_by = self._stopped_by or "wall"
         if self._is_asked_to_end or not self._quota.grace_seconds:
             self._kill()
@@ -235,7 +236,8 @@ class Guest:
                 self._fault = f"a guest could not be locked down: {reason}"
             case _:
                 self._zygote.is_usable = False
-                self._fault = f"the zygote ended and took its guests with it: {self._zygote.last_words()}".rstrip(": ")
+                words = self._zygote.last_words()
+                self._fault = f"the zygote ended, and its guests with it: {words or 'killed'}"
 
     def _take_end(self, message: bytes) -> None:
         """Note how the main process ended; what it left behind gets a moment, then goes too."""
@@ -273,26 +275,27 @@ class Guest:
     # What was seen
 
     async def _collect(self, used: DiskUse) -> Collected:
-        """Copy out what is in the work folder, by the descriptor that PID 1 sent before the call."""
+        """Copy out the work folder, by the descriptor that PID 1 sent before the call."""
         count, total = self._quota.returned_files, self._quota.returned_bytes
         if used.files <= OWN_FILES:
             return Collected({}, ())
+        collect = partial(collect_files, self._work_folder, count=count, total_bytes=total)
         if used.bytes <= INLINE_BYTES and used.files <= INLINE_FILES:
-            return collect_files(self._work_folder, count=count, total_bytes=total)
-        with anyio.CancelScope(shield=True):
-            return await anyio.to_thread.run_sync(
-                lambda: collect_files(self._work_folder, count=count, total_bytes=total)
-            )
+            return collect()
+        # To its end even if the caller goes: the descriptor must not be closed under it.
+        return await anyio.to_thread.run_sync(collect, abandon_on_cancel=False)
 
     def _sighting(self, used: DiskUse, collected: Collected) -> Sighting:
         meter, depth = self._meter, self._quota.result_depth
-        reached: set[Limit] = {"disk"} if used.is_full else set()
+        reached = set[Limit](meter.reached if meter else ())
+        if used.is_full:
+            reached.add("disk")
         return Sighting(
             claim=parse_answer(self._frames, depth=depth),
             ended=self._ended,
             stopped_by=self._stopped_by,
             limits_hit=self._group.limits_hit() if self._group else frozenset(),
-            limits_reached=frozenset(reached | (meter.reached if meter else set())),
+            limits_reached=frozenset(reached),
             stdout=self._stdout,
             stderr=self._stderr,
             usage=self._usage(used),

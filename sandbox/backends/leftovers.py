@@ -102,7 +102,7 @@ def _is_in_our_namespace(pid: int) -> bool:
     """Say whether a process has one number only: each inner pid namespace gives it one more."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("NSpid:"):
-            return len(line.split()) == 2  # noqa: PLR2004 - the heading and the number
+            return len(line.split()) == 2
     return False
 
 

@@ -1,4 +1,4 @@
-"""Measures what one running call uses, and says when to look again: by its group, or by watching."""
+"""Measures what one running call uses, and says when to look again."""
 
 import struct
 import time
@@ -80,13 +80,13 @@ class Meter:
         return max(dead.cpu_seconds, self._watchdog.cpu_seconds if self._watchdog else 0.0)
 
     def peak_memory_bytes(self, dead: TreeUsage = NOTHING) -> int:
-        """Give the most memory of the whole tree at once; as far as a look saw it without a group."""
+        """Give the most memory at once; without a group, as far as a look saw it."""
         if self._group:
             return self._group.peak_memory_bytes()
         return max(dead.memory_bytes, self._watchdog.peak_memory_bytes if self._watchdog else 0)
 
     def peak_processes(self) -> int:
-        """Give the most processes and threads at once; as far as a look saw them without a group."""
+        """Give the most processes and threads at once; without a group, as far as a look saw."""
         if self._group:
             return self._group.peak_processes()
         return self._watchdog.peak_processes if self._watchdog else 0

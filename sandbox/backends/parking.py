@@ -1,7 +1,7 @@
 """A zygote with guests parked ahead of time: locked down and waiting, each for one call."""
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -34,7 +34,7 @@ class WarmZygote:
         await self._zygote.start()
 
     @asynccontextmanager
-    async def guest(self) -> AsyncIterator[Guest]:
+    async def guest(self) -> AsyncGenerator[Guest]:
         """Give a guest for one call; it is dead and gone when the block is left."""
         guest = await self._take()
         self._running += 1

@@ -10,9 +10,9 @@ import psutil
 
 from sandbox.backends.base import OnOutput, Sighting
 from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.parking import WarmZygote
 from sandbox.backends.probe import landlock_abi
 from sandbox.backends.view import Interpreter
-from sandbox.backends.parking import WarmZygote
 from sandbox.backends.zygote import Zygote, ZygotePlan
 from sandbox.call import Call
 from sandbox.errors import CannotEnforce

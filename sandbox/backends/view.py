@@ -197,7 +197,7 @@ def _grant_steps(policy: Policy) -> Iterator[Step]:
 
 
 def _own_steps(policy: Policy) -> Iterator[Step]:
-    """Make the guest's own folders, ours, and the small lies that are truer than the host's files."""
+    """Make the guest's own folders, ours, and files that tell of the policy, not the host."""
     for folder in ("/box", "/tmp", "/dev/shm", "/proc", "/run/scratch"):  # noqa: S108 - the guest's
         yield {"kind": "folder", "target": folder}
     yield _bind(GUEST_RUNNERS, str(RUNNERS))
@@ -274,6 +274,6 @@ def _stat(cpus: int) -> str:
 
 
 def _cpuinfo(cpus: int) -> str:
-    """Give the host's own description of as many processors as the policy gives, proc_cpuinfo(5)."""
+    """Describe as many processors as the policy gives, as the host does, proc_cpuinfo(5)."""
     blocks = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")
     return "\n\n".join([*blocks[:cpus], ""])

@@ -72,7 +72,7 @@ class Zygote:
         self.is_usable = True
 
     async def start(self) -> None:
-        """Start it and wait until it is warm. Raises EngineFault or CannotEnforce; leaves nothing."""
+        """Start it and wait until it is warm. Raises EngineFault, CannotEnforce; leaves nothing."""
         try:
             if self.group:
                 self.group.create()
@@ -261,7 +261,7 @@ async def _wait_for(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(policy: Policy, interpreter: Interpreter, cpus: int) -> dict[str, str]:
-    """Give the guest's environment: ours, then what the policy names. Nothing of the host by default."""
+    """Give the guest's environment: ours, then what the policy names. Nothing else of the host."""
     folder = os.path.dirname(interpreter.guest_executable)
     standard = [path for path in ("/usr/local/bin", "/usr/bin", "/bin") if path != folder]
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHON_CPU_COUNT")

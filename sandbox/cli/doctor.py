@@ -60,7 +60,7 @@ def _prove() -> "Finding":
         return Finding(name=name, ok=False, detail=str(fault), fix="mend what is missing above")
     milliseconds = (result.phases.prepared + result.phases.ran + result.phases.torn_down) * 1000
     detail = f"6 * 7 is {result.value}, {result.status} in {milliseconds:.1f} ms"
-    is_right = result.ok and result.value == 42  # noqa: PLR2004 - what 6 * 7 is
+    is_right = result.ok and result.value == 42
     return Finding(name=name, ok=is_right, detail=detail, fix="" if is_right else "please report")
 
 

@@ -1,4 +1,8 @@
-"""What a call may leave behind on the host, counted: processes, descriptors, groups, mounts."""
+"""What a call may leave behind on the host, counted: processes, descriptors, groups, mounts.
+
+A backend may keep a guest ready for the next call, and brings it up in its own time. So what is
+counted is what is there once nothing changes any more; a call's own processes would stay in it.
+"""
 
 import gc
 import os
@@ -15,6 +19,10 @@ from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.processes import owner_name
 from sandbox.backends.subprocess import SubprocessBackend
 
+LOOK_SECONDS = 0.01
+QUIET_LOOKS = 8
+MOST_LOOKS = 500
+
 NewBackend = Callable[[], Backend]
 
 
@@ -22,10 +30,10 @@ NewBackend = Callable[[], Backend]
 class Belongings:
     """What this process has: equal before and after a call that leaves nothing."""
 
-    processes: frozenset[int]
+    processes: int
     descriptors: tuple[str, ...]
     threads: frozenset[str]
-    groups: frozenset[str]
+    groups: int
     mounts: int
 
 
@@ -56,21 +64,35 @@ def _descriptor_kinds() -> tuple[str, ...]:
 def _belongings_now() -> Belongings:
     gc.collect()
     return Belongings(
-        processes=frozenset(each.pid for each in psutil.Process().children(recursive=True)),
+        processes=len(psutil.Process().children(recursive=True)),
         descriptors=_descriptor_kinds(),
         # anyio keeps its worker threads for the next use, and ends them itself
         threads=frozenset(
             each.name for each in threading.enumerate() if "worker" not in each.name
         ),
-        groups=groups_of(owner_name()),
+        groups=len(groups_of(owner_name())),
         mounts=len(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()),
     )
 
 
+def _belongings_at_rest() -> Belongings:
+    """Look until nothing has changed for a while; guests that are kept ready are then there."""
+    pause = threading.Event()
+    held = _belongings_now()
+    quiet_looks = looks = 0
+    while quiet_looks < QUIET_LOOKS and looks < MOST_LOOKS:
+        pause.wait(LOOK_SECONDS)
+        seen = _belongings_now()
+        quiet_looks = quiet_looks + 1 if seen == held else 0
+        held = seen
+        looks += 1
+    return held
+
+
 @pytest.fixture
 def belongings() -> BelongingsNow:
-    """Look at what this process has now."""
-    return _belongings_now
+    """Look at what this process has, once nothing changes any more."""
+    return _belongings_at_rest
 
 
 @pytest.fixture

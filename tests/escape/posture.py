@@ -7,7 +7,7 @@ PID 1 of the guest, PID 2, in a line of descent.
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,7 +120,11 @@ def start_held(box: Sandbox, prepare: str, pool: ThreadPoolExecutor) -> "Held":
     """Start a guest that stays until it is let go; return when it has prepared itself."""
     ready: Queue[str] = Queue()
     program = HOLD.replace("{prepare}", prepare)
-    future = pool.submit(box.run, program, on_output=lambda *_: ready.put("ready"))
+
+    def take(_name: str, _chunk: bytes) -> None:
+        ready.put("ready")
+
+    future = pool.submit(box.run, program, on_output=take)
     future.add_done_callback(lambda _: ready.put("ended"))
     word = ready.get(timeout=30)
     if word != "ready":
@@ -142,7 +146,7 @@ class Held:
 
 
 @contextmanager
-def held_guest(box: Sandbox, prepare: str = "") -> Iterator[Line]:
+def held_guest(box: Sandbox, prepare: str = "") -> Generator[Line]:
     """Run a guest that stays while the body runs."""
     with ThreadPoolExecutor(1) as pool:
         held = start_held(box, prepare, pool)

@@ -58,7 +58,8 @@ def unconfined(program: str, *, as_nobody: bool = False, cwd: str = "/") -> str:
 
     as_nobody: without root's capabilities, so that only what every process may do is done.
     """
-    identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody and IS_ROOT else {}
+    user = NOBODY if as_nobody and IS_ROOT else None
+    groups: list[int] | None = None if user is None else []
     ended = subprocess.run(
         [sys.executable, "-I", "-c", program],
         capture_output=True,
@@ -66,6 +67,8 @@ def unconfined(program: str, *, as_nobody: bool = False, cwd: str = "/") -> str:
         check=False,
         timeout=30,
         cwd=cwd,
-        **identity,  # type: ignore[call-overload]
+        user=user,
+        group=user,
+        extra_groups=groups,
     )
     return ended.stdout.strip() or f"crashed: {ended.returncode}: {ended.stderr[-500:]}"

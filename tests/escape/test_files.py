@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file of the host's that everybody may read, were it in reach."""
+    """Plant a file of the host's that everybody may read, were it in reach."""
     tmp_path.chmod(0o755)
     planted = tmp_path / "secret"
     planted.write_text(MARKER)
@@ -95,8 +95,11 @@ def test_a_file_that_turns_into_a_link_while_it_is_copied_never_leaks(
     """F4: a child that outlives its parent swaps file and link without end."""
     result = box.run(SWAPPER.format(target=str(secret)))
 
-    assert (said(result), MARKER in result.to_json(), set(result.files) - {"out", "file", "new"}) \
-        == ("swapping", False, set())
+    assert (
+        said(result),
+        MARKER in result.to_json(),
+        set(result.files) - {"out", "file", "new"},
+    ) == ("swapping", False, set())
 
 
 SPECIAL = {

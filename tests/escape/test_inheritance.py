@@ -21,11 +21,14 @@ def test_no_descriptor_of_a_namespace_can_be_entered(box: Sandbox) -> None:
     assert said(box.run(program)) == "refused: EPERM"
 
 
-COPIED = STATE + """
+COPIED = (
+    STATE
+    + """
 import shutil, subprocess
 shutil.copy("/usr/bin/cat", "/tmp/mine")
 print(state(subprocess.check_output(["/tmp/mine", "/proc/self/status"], text=True)))
 """
+)
 
 
 def test_a_program_of_its_own_making_is_as_confined(box: Sandbox) -> None:
@@ -33,7 +36,9 @@ def test_a_program_of_its_own_making_is_as_confined(box: Sandbox) -> None:
     assert said(box.run(COPIED)) == CONFINED
 
 
-FROM_MEMORY = STATE + """
+FROM_MEMORY = (
+    STATE
+    + """
 import os, subprocess
 try:
     memory = os.memfd_create("x")
@@ -45,6 +50,7 @@ else:
     status = subprocess.check_output([path, "/proc/self/status"], text=True, pass_fds=[memory])
     print(state(status))
 """
+)
 
 
 def test_a_program_from_memory_is_as_confined(box: Sandbox, mechanism: str) -> None:
@@ -54,13 +60,16 @@ def test_a_program_from_memory_is_as_confined(box: Sandbox, mechanism: str) -> N
     assert said(box.run(FROM_MEMORY)) == expected
 
 
-PERMISSIVE = ASK + f"""
+PERMISSIVE = (
+    ASK
+    + f"""
 import struct
 rule = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000))
 program = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", 1, ctypes.addressof(rule)))
 print(ask({NUMBER["seccomp"]}, 1, 0, ctypes.addressof(program)))
 print(ask({NUMBER["bpf"]}, -1, -1, -1))
 """
+)
 
 
 def test_a_filter_of_its_own_cannot_widen_the_first(box: Sandbox) -> None:
@@ -68,12 +77,15 @@ def test_a_filter_of_its_own_cannot_widen_the_first(box: Sandbox) -> None:
     assert said(box.run(PERMISSIVE)).split("\n") == ["done", "refused: EPERM"]
 
 
-LISTENER = ASK + f"""
+LISTENER = (
+    ASK
+    + f"""
 import struct
 rule = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000))
 program = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", 1, ctypes.addressof(rule)))
 print(*(ask({NUMBER["seccomp"]}, 1, flag, ctypes.addressof(program)) for flag in (2, 4, 8)))
 """
+)
 
 
 def test_a_filter_can_neither_listen_nor_log_nor_unmitigate(box: Sandbox) -> None:
@@ -81,13 +93,16 @@ def test_a_filter_can_neither_listen_nor_log_nor_unmitigate(box: Sandbox) -> Non
     assert said(box.run(LISTENER)) == " ".join(["refused: EPERM"] * 3)
 
 
-HANDLER = ASK + f"""
+HANDLER = (
+    ASK
+    + f"""
 import signal
 signal.signal(signal.SIGSYS, lambda *_: print("caught", flush=True))
 print("before", flush=True)
 ask({NUMBER["getpid"]} | 0x40000000)
 print("after", flush=True)
 """
+)
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="aarch64 guests have one set of calls")
@@ -98,7 +113,9 @@ def test_a_handler_for_the_signal_hides_nothing(box: Sandbox) -> None:
     assert (result.stdout, result.status) == ("before\n", "denied")
 
 
-THREADS = STATE + """
+THREADS = (
+    STATE
+    + """
 import os, threading
 gate = threading.Barrier(9)
 for _ in range(8):
@@ -107,6 +124,7 @@ tasks = [open(f"/proc/self/task/{task}/status").read() for task in os.listdir("/
 print(len(tasks), {state(text) for text in tasks})
 gate.wait()
 """
+)
 
 
 def test_every_thread_is_confined(box: Sandbox) -> None:
@@ -114,11 +132,14 @@ def test_every_thread_is_confined(box: Sandbox) -> None:
     assert said(box.run(THREADS)) == f"9 {{{CONFINED!r}}}"
 
 
-GRANDCHILD = STATE + """
+GRANDCHILD = (
+    STATE
+    + """
 import os, subprocess
 shell = "setsid sh -c 'cat /proc/self/status'"
 print(state(subprocess.check_output(["sh", "-c", shell], text=True)))
 """
+)
 
 
 def test_a_grandchild_of_another_session_is_confined(box: Sandbox) -> None:
@@ -126,7 +147,9 @@ def test_a_grandchild_of_another_session_is_confined(box: Sandbox) -> None:
     assert said(box.run(GRANDCHILD)) == CONFINED
 
 
-RAISE = ATTEMPT + """
+RAISE = (
+    ATTEMPT
+    + """
 import resource
 def raise_limit(limit):
     soft, hard = resource.getrlimit(limit)
@@ -137,6 +160,7 @@ def raise_limit(limit):
 limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU)
 print({attempt(raise_limit, limit) for limit in limits})
 """
+)
 
 
 def test_no_limit_can_be_raised(box: Sandbox) -> None:

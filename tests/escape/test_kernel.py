@@ -26,15 +26,19 @@ REFUSED = {
     ),
     "K9: the machine": (
         "EPERM",
-        "init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff "
-        "acct quotactl quotactl_fd syslog sethostname setdomainname vhangup settimeofday "
-        "clock_settime clock_adjtime adjtimex",
+        (
+            "init_module finit_module delete_module kexec_load kexec_file_load reboot swapon "
+            "swapoff acct quotactl quotactl_fd syslog sethostname setdomainname vhangup settimeofday "
+            "clock_settime clock_adjtime adjtimex"
+        ),
     ),
     "K13, K20: modes": ("EPERM", "seccomp"),
     "F26: mounts": (
         "EPERM",
-        "mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsmount "
-        "fsconfig fspick mount_setattr",
+        (
+            "mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsmount "
+            "fsconfig fspick mount_setattr"
+        ),
     ),
     "F29: handles": ("EPERM", "name_to_handle_at open_by_handle_at"),
     "F31: lent pages": ("EPERM", "vmsplice memfd_secret"),
@@ -89,8 +93,13 @@ def test_an_ordinary_call_reaches_the_kernel(box: Sandbox) -> None:
 
 HIGH = 1 << 32
 NAMESPACES = {
-    **{"mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000},
-    **{"user": 0x10000000, "pid": 0x20000000, "net": 0x40000000},
+    "mount": 0x20000,
+    "cgroup": 0x2000000,
+    "uts": 0x4000000,
+    "ipc": 0x8000000,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
 }
 
 
@@ -213,11 +222,21 @@ def test_an_ordinary_ioctl_works(box: Sandbox) -> None:
 
 
 FAMILIES = {
-    **{"K16-vsock": (40, 1, 0), "K17-packet": (17, 3, 0), "K17-raw": (2, 3, 1)},
-    **{"K18-netfilter": (16, 3, 12), "K18-alg": (38, 5, 0), "K18-xdp": (44, 3, 0)},
-    **{"K18-tipc": (30, 1, 0), "K18-bluetooth": (31, 3, 0), "K18-can": (29, 3, 1)},
-    **{"K18-key": (15, 3, 2), "K18-mptcp": (2, 1, 262), "K18-sctp": (2, 1, 132)},
-    **{"K18-ping": (2, 2, 1), "K18-uevent": (16, 3, 15), "K18-audit": (16, 3, 9)},
+    "K16-vsock": (40, 1, 0),
+    "K17-packet": (17, 3, 0),
+    "K17-raw": (2, 3, 1),
+    "K18-netfilter": (16, 3, 12),
+    "K18-alg": (38, 5, 0),
+    "K18-xdp": (44, 3, 0),
+    "K18-tipc": (30, 1, 0),
+    "K18-bluetooth": (31, 3, 0),
+    "K18-can": (29, 3, 1),
+    "K18-key": (15, 3, 2),
+    "K18-mptcp": (2, 1, 262),
+    "K18-sctp": (2, 1, 132),
+    "K18-ping": (2, 2, 1),
+    "K18-uevent": (16, 3, 15),
+    "K18-audit": (16, 3, 9),
 }
 
 

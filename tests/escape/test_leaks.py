@@ -28,7 +28,9 @@ def fresh(mechanism: str) -> Iterator[Fresh]:
     made: list[Sandbox] = []
 
     def make(**changes: object) -> Sandbox:
-        policy = Policy.load("strict").widen("a test", **changes) if changes else Policy.load("strict")
+        policy = (
+            Policy.load("strict").widen("a test", **changes) if changes else Policy.load("strict")
+        )
         backend = SubprocessBackend(use_control_groups=mechanism == "cgroup")
         made.append(Sandbox(policy, backend=backend))
         return made[-1]
@@ -103,10 +105,8 @@ print("found", found)
 
 
 @pytest.mark.slow
-def test_no_descriptor_of_the_host_is_inherited(
-    fresh: Fresh, marker: str, tmp_path: Path
-) -> None:
-    """L2, F16: a file and a folder of the host's, open and inheritable; the guest has its answer's."""
+def test_no_descriptor_of_the_host_is_inherited(fresh: Fresh, marker: str, tmp_path: Path) -> None:
+    """L2, F16: a file and a folder of the host's, open and inheritable; its own is a pipe."""
     secret = tmp_path / "secret"
     secret.write_text(marker)
     opened = [os.open(path, os.O_RDONLY) for path in (secret, "/")]
@@ -250,7 +250,7 @@ print("found", found, seen > 3)
 
 @pytest.fixture
 def planted(marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A secret in a temporary folder, and another in what this process calls its home."""
+    """Plant a secret in a temporary folder, and another in what this process calls its home."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -340,8 +340,6 @@ def test_nothing_of_the_hosts_heap_is_in_a_guest(fresh: Fresh, marker: str) -> N
     result = said(fresh().run(looking_for(marker, MEMORY)))
 
     assert (result, len(held)) == ("['own']", 96)
-
-
 
 
 def test_no_object_of_the_warm_interpreter_knows_a_path_of_the_host(box: Sandbox) -> None:

@@ -17,12 +17,15 @@ from tests.conftest import SandboxFor
 from tests.escape.posture import held_guest, start_held
 from tests.escape.syscalls import ATTEMPT, said, unconfined
 
-CONNECT = ATTEMPT + """
+CONNECT = (
+    ATTEMPT
+    + """
 import socket
 found = socket.socket({family}, socket.SOCK_STREAM)
 found.settimeout(2)
 print(attempt(found.connect, {address!r}))
 """
+)
 LANDLOCK_WITH_SCOPES = 6
 
 
@@ -30,7 +33,7 @@ def connecting(family: str, address: object) -> str:
     return CONNECT.format(family=f"socket.{family}", address=address)
 
 
-def listener(family: socket.AddressFamily, address: object) -> socket.socket:
+def listener(family: socket.AddressFamily, address: str | tuple[str, int]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.bind(address)
     listening.listen()
@@ -42,7 +45,7 @@ LOOPBACKS = {"AF_INET": "127.0.0.1", "AF_INET6": "::1"}
 
 @pytest.fixture(params=LOOPBACKS)
 def loopback(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A program that connects to a service on the host's loopback, which listens."""
+    """Give a program that connects to a service on the host's loopback, which listens."""
     family = socket.AddressFamily[request.param]
     try:
         listening = listener(family, (LOOPBACKS[request.param], 0))
@@ -90,11 +93,14 @@ def test_no_address_outside_has_a_route(box: Sandbox, name: str) -> None:
     assert said(box.run(connecting("AF_INET", ADDRESSES[name]))) == "refused: ENETUNREACH"
 
 
-DATAGRAM = ATTEMPT + """
+DATAGRAM = (
+    ATTEMPT
+    + """
 import socket
 out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 print(attempt(out.sendto, b"secret", ("8.8.8.8", 53)))
 """
+)
 
 
 def test_no_datagram_leaves(box: Sandbox) -> None:
@@ -132,7 +138,7 @@ def test_a_list_of_hosts_is_refused_until_there_is_a_proxy(sandbox_for: SandboxF
 
 @pytest.fixture
 def abstract() -> Iterator[str]:
-    """A program that connects to an abstract socket of the host, which listens."""
+    """Give a program that connects to an abstract socket of the host, which listens."""
     name = f"\0sandbox-engine-test-{secrets.token_hex(8)}"
     with listener(socket.AF_UNIX, name):
         yield connecting("AF_UNIX", name)
@@ -184,7 +190,7 @@ def test_an_abstract_socket_of_its_own_can_be_reached(box: Sandbox) -> None:
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    """A program that connects to a socket in the host's file system, open to everybody."""
+    """Give a program that connects to a socket in the host's file system, open to everybody."""
     with TemporaryDirectory() as folder:
         path = f"{folder}/docker.sock"
         with listener(socket.AF_UNIX, path):
@@ -219,8 +225,9 @@ def test_no_daemon_has_a_socket_in_the_guest(box: Sandbox) -> None:
 
 SOCKETS = """
 import os
-links = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(100) if os.path.lexists(f"/proc/self/fd/{fd}")]
-print(sum(link.startswith("socket:") for link in links), sum(link.startswith("pipe:") for link in links))
+paths = [f"/proc/self/fd/{fd}" for fd in range(100)]
+links = [os.readlink(path) for path in paths if os.path.lexists(path)]
+print(*(sum(link.startswith(kind) for link in links) for kind in ("socket:", "pipe:")))
 """
 
 
@@ -254,13 +261,16 @@ b.listen()
 for folder in ("/tmp", "/dev/shm", "/box"):
     open(folder + "/meeting", "w").write("hello")
 """
-LOOK = ATTEMPT + """
+LOOK = (
+    ATTEMPT
+    + """
 import os, socket
 print(attempt(socket.socket().connect, ("127.0.0.1", 47113)))
 print(attempt(socket.socket(socket.AF_UNIX).connect, "\\0meeting"))
 print([f for f in ("/tmp", "/dev/shm", "/box") if os.path.exists(f + "/meeting")])
 print(sorted(int(name) for name in os.listdir("/proc") if name.isdigit()))
 """
+)
 
 
 def test_two_guests_at_once_cannot_meet(box: Sandbox) -> None:

@@ -48,21 +48,21 @@ def box_of_posture(warm: Warm) -> Sandbox:
 
 @pytest.fixture(scope="module")
 def line(box_of_posture: Sandbox) -> Iterator[Line]:
-    """A guest with threads and a child, under "strict", that runs while these tests look at it."""
+    """Hold a guest with threads and a child, under "strict", while these tests look at it."""
     with held_guest(box_of_posture, PREPARE) as found:
         yield found
 
 
 @pytest.fixture
 def program(line: Line) -> int:
-    """The program that the guest started."""
+    """Find the program that the guest started."""
     (pid,) = children(line.main)
     return pid
 
 
 @pytest.fixture
 def threads(line: Line, program: int) -> list[dict[str, str]]:
-    """What the kernel says of every thread of the guest's processes, our PID 1 included."""
+    """Read what the kernel says of every thread of the guest's processes, our PID 1 included."""
     return [rows for pid in (line.init, line.main, program) for rows in status_rows(pid)]
 
 
@@ -178,12 +178,12 @@ IS_SYSTEM_PYTHON = sys.base_prefix == "/usr" or sys.base_prefix.startswith("/usr
 
 def expected_mounts() -> dict[str, frozenset[str]]:
     """Give every mount point that a guest may have on this host, with its flags."""
-    exact = dict.fromkeys(("/", "/usr", "/run/sandbox/runners"), READ_ONLY)
-    exact["/run/sandbox/library/cloudpickle"] = READ_ONLY
+    ours = ("/run/sandbox/runners", "/run/sandbox/library/cloudpickle")
+    exact: dict[str, frozenset[str]] = dict.fromkeys(("/", "/usr", *ours), READ_ONLY)
     folders = [path for path in SYSTEM_FOLDERS if Path(path).is_dir()]
     exact |= {path: READ_ONLY for path in folders if not Path(path).is_symlink()}
     exact |= {path: READ_ONLY for path in SYSTEM_FILES if Path(path).exists()}
-    exact |= {path: READ_ONLY for path in package_folders()}
+    exact |= dict.fromkeys(package_folders(), READ_ONLY)
     exact |= {} if IS_SYSTEM_PYTHON else {"/opt/python": READ_ONLY}
     exact |= {f"/dev/{name}": DEVICE for name in ("null", "zero", "full", "random", "urandom")}
     exact |= dict.fromkeys(("/box", "/tmp", "/dev/shm"), PRIVATE)
@@ -277,7 +277,9 @@ def expected_limits(mechanism: str) -> dict[str, str]:
         "Max msgqueue size": "0",
         "Max nice priority": "0",
         "Max realtime priority": "0",
-    } | ({"Max address space": within(resource.RLIMIT_AS, space)} if mechanism == "watchdog" else {})
+    } | (
+        {"Max address space": within(resource.RLIMIT_AS, space)} if mechanism == "watchdog" else {}
+    )
 
 
 @pytest.mark.parametrize("process", ["init", "main"])

@@ -6,7 +6,7 @@ Landlock (a second list of what may be opened), and the filter with the missing 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sandbox import Policy, Sandbox
+from sandbox.backends import seccomp, zygote
 from sandbox.backends import subprocess as backend
-from sandbox.backends import zygote
 from sandbox.backends.probe import landlock_abi
 from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.backends.view import View, plan_view
@@ -29,7 +29,7 @@ ALLOW_EVERYTHING = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of the host's that everybody may read, with a secret in it."""
+    """Make a folder of the host's that everybody may read, with a secret in it."""
     tmp_path.chmod(0o755)
     (tmp_path / "secret").write_text(MARKER)
     (tmp_path / "secret").chmod(0o644)
@@ -37,8 +37,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def fresh_box(mechanism: str) -> Iterator[Sandbox]:
-    """A sandbox of its own, started after the patches."""
+def fresh_box(mechanism: str) -> Generator[Sandbox]:
+    """Start a sandbox of its own, after the patches."""
     engine = SubprocessBackend(use_control_groups=mechanism == "cgroup")
     with Sandbox(Policy.load("strict"), backend=engine) as box:
         yield box
@@ -67,7 +67,11 @@ def without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the filter fail: every system call is allowed."""
-    monkeypatch.setattr(zygote.seccomp, "compile_filter", lambda _: ALLOW_EVERYTHING)
+
+    def compile_nothing(_names: tuple[str, ...]) -> bytes:
+        return ALLOW_EVERYTHING
+
+    monkeypatch.setattr(seccomp, "compile_filter", compile_nothing)
 
 
 READ_LEAK = ATTEMPT + "print(attempt(lambda: print(open('/leak/secret').read())))"
@@ -141,7 +145,9 @@ def test_the_mounts_alone_hide_the_hosts_files(
         assert said(box.run(finding(folder))) == f"found [] {folder / 'secret'} False"
 
 
-SYSTEM_STAYS = ATTEMPT + "print(attempt(lambda: open('/usr/new', 'w')), attempt(open, '/etc/new', 'w'))"
+SYSTEM_STAYS = (
+    ATTEMPT + "print(attempt(lambda: open('/usr/new', 'w')), attempt(open, '/etc/new', 'w'))"
+)
 
 
 def test_the_mounts_alone_keep_the_system_read_only(

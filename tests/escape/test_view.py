@@ -86,7 +86,18 @@ def test_what_would_run_code_on_the_host_is_not_there(box: Sandbox, path: str) -
 
 def test_the_folder_of_devices_holds_these_and_no_other(box: Sandbox) -> None:
     """F21: no memory, disk, terminal, kernel log, fuse, kvm, tun or vsock."""
-    expected = ["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"]
+    expected = [
+        "fd",
+        "full",
+        "null",
+        "random",
+        "shm",
+        "stderr",
+        "stdin",
+        "stdout",
+        "urandom",
+        "zero",
+    ]
 
     assert box.run("import os\nsorted(os.listdir('/dev'))").value == expected
 
@@ -108,7 +119,7 @@ def test_a_program_can_open_its_output_by_name(box: Sandbox, name: str) -> None:
 
 @pytest.fixture
 def set_user_id_program() -> Iterator[Path]:
-    """A program of the host, in reach of everybody, that runs as its owner: root where tests do."""
+    """Make a program in reach of everybody that runs as its owner: root where the tests do."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         program = Path(folder) / "who"
@@ -215,6 +226,33 @@ def test_the_mounts_cannot_be_changed(box: Sandbox, call: str) -> None:
     program += f"print({MOUNTS[call]}, errno.errorcode[ctypes.get_errno()])"
 
     assert said(box.run(program)) == "-1 EPERM"
+
+
+@pytest.mark.slow
+def test_a_file_that_was_granted_cannot_be_leased(sandbox_for: SandboxFor, tmp_path: Path) -> None:
+    """F15, L8: a lease would hold up the host's own opening of it, fcntl(2) F_SETLEASE."""
+    granted = tmp_path / "granted"
+    granted.write_text("x")
+    granted.chmod(0o644)
+    box = sandbox_for(files=(FileGrant(path=str(granted), at="/granted", reason="a test"),))
+    program = f"{ATTEMPT}import fcntl\nfile = open('/granted')\n"
+    program += "print(attempt(fcntl.fcntl, file, fcntl.F_SETLEASE, fcntl.F_RDLCK))"
+
+    assert said(box.run(program)).startswith("refused: ")
+
+
+@pytest.mark.slow
+def test_a_file_that_was_granted_can_be_read_and_locked(
+    sandbox_for: SandboxFor, tmp_path: Path
+) -> None:
+    """F15: the permitted neighbour."""
+    granted = tmp_path / "granted"
+    granted.write_text("mine to read")
+    granted.chmod(0o644)
+    box = sandbox_for(files=(FileGrant(path=str(granted), at="/granted", reason="a test"),))
+    program = "import fcntl\nfile = open('/granted')\nfcntl.flock(file, fcntl.LOCK_SH)\n"
+
+    assert said(box.run(program + "print(file.read())")) == "mine to read"
 
 
 def own_mounts() -> list[str]:

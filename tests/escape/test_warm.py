@@ -61,9 +61,12 @@ def test_a_daemon_of_one_call_is_dead_when_the_call_is_answered(box: Sandbox) ->
     assert (answer, descendants(os.getpid()) - before) == ("daemon", set())
 
 
+THREAD = "import threading as t\nt.Thread(target=t.Event().wait, daemon=True).start()"
+
+
 def test_a_thread_of_one_call_is_not_there_in_the_next(box: Sandbox) -> None:
     """W2: a daemon thread does not keep the call open either."""
-    box.run("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()")
+    box.run(THREAD)
 
     assert box.run("import threading\nthreading.active_count()").value == 1
 
@@ -106,7 +109,7 @@ QUEUE = "import ctypes\nlibc = ctypes.CDLL(None)\nprint(libc.msgget(0x77AA, {fla
 def test_no_system_v_object_of_one_call_is_there_in_the_next(
     box: Sandbox, mechanism: str, program: str
 ) -> None:
-    """W4, R10: they outlive processes, but not their namespace. Uncounted, there are none at all."""
+    """W4, R10: they outlive processes, but not their namespace. Uncounted, there are none."""
     made = said(box.run(program.format(flags=0o1666)))
 
     assert (made, said(box.run(program.format(flags=0)))) == (str(mechanism == "cgroup"), "False")
@@ -120,7 +123,11 @@ def test_no_key_of_one_call_is_there_in_the_next(box: Sandbox) -> None:
     assert said(box.run(program)) == "-1 38"
 
 
-LOCK = "import fcntl\nfcntl.flock(open('/usr/bin/env'), fcntl.LOCK_EX | fcntl.LOCK_NB)\nprint('locked')"
+LOCK = """
+import fcntl
+fcntl.flock(open("/usr/bin/env"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("locked")
+"""
 
 
 def test_no_lock_of_one_call_is_held_in_the_next(box: Sandbox) -> None:
