@@ -3,7 +3,7 @@
 import json
 import os
 import struct
-from typing import Any
+from typing import Any, cast
 
 ANSWER, PARTIAL = 1, 2
 HEADER = struct.Struct(">IB")
@@ -49,11 +49,11 @@ def _check_depth(document: dict[str, Any], depth: int) -> None:
 
 def _children(value: Any) -> list[Any]:
     """Give the lists and dicts within one: only they can be nested further."""
-    inside: Any = value if isinstance(value, list | tuple) else ()
     if isinstance(value, dict):
-        members: Any = value
-        inside = members.values()
-    return [inner for inner in inside if isinstance(inner, dict | list | tuple)]
+        value = list(cast("dict[Any, Any]", value).values())
+    if not isinstance(value, list | tuple):
+        return []
+    return [inner for inner in cast("list[Any]", value) if isinstance(inner, dict | list | tuple)]
 
 
 def _unfit(reason: str) -> bytes:

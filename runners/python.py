@@ -7,7 +7,7 @@ import sys
 import traceback
 import types
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
 import answer
 
@@ -57,8 +57,7 @@ def _call_function(call: Call) -> Any:
     if type(value) is CoroutineType:
         import asyncio  # 20 ms that only this case needs
 
-        coroutine: Any = value
-        return asyncio.run(coroutine)
+        return asyncio.run(cast("CoroutineType[Any, Any, Any]", value))
     return value
 
 
