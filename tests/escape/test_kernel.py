@@ -24,12 +24,15 @@ REFUSED = {
         "EPERM",
         "ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp",
     ),
+    "K9: the kernel": (
+        "EPERM",
+        "init_module finit_module delete_module kexec_load kexec_file_load reboot syslog",
+    ),
     "K9: the machine": (
         "EPERM",
         (
-            "init_module finit_module delete_module kexec_load kexec_file_load reboot swapon "
-            "swapoff acct quotactl quotactl_fd syslog sethostname setdomainname vhangup settimeofday "
-            "clock_settime clock_adjtime adjtimex"
+            "swapon swapoff acct quotactl quotactl_fd sethostname setdomainname vhangup "
+            "settimeofday clock_settime clock_adjtime adjtimex"
         ),
     ),
     "K13, K20: modes": ("EPERM", "seccomp"),

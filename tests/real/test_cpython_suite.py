@@ -128,7 +128,7 @@ def skip_if_not_here(module: str) -> None:
     pytest.skip(f"this Python came without {module}: apt-get install libpython3.11-testsuite")
 
 
-def tests_that_ran(result: Result) -> int:
+def count_of_tests(result: Result) -> int:
     counts: list[str] = re.findall(r"^Ran (\d+) tests? in", result.stdout, re.MULTILINE)
     return sum(map(int, counts))
 
@@ -139,7 +139,7 @@ def test_cpythons_own_tests_pass_inside(mechanism: str, module: str) -> None:
 
     result = results_by(mechanism)[module]
 
-    assert (result.status, tests_that_ran(result) > 50) == ("ok", True), result.stdout[-4000:]
+    assert (result.status, count_of_tests(result) > 50) == ("ok", True), result.stdout[-4000:]
 
 
 @pytest.mark.parametrize("module", LEFT_OUT)
@@ -150,4 +150,4 @@ def test_what_is_left_out_would_fail(sandbox_for: SandboxFor, module: str) -> No
 
     result = sandbox_for(**WIDER).exec(command(module, *only_these))
 
-    assert (result.status, tests_that_ran(result) > 0) == ("exit", True), result.stdout[-4000:]
+    assert (result.status, count_of_tests(result) > 0) == ("exit", True), result.stdout[-4000:]
