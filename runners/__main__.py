@@ -3,23 +3,23 @@
 import sys
 
 
-def main(program: str, descriptor: int) -> None:
+def main(program: str, argument: str) -> None:
     """Run one of them. Each is imported only where it runs."""
     match program:
         case "keeper":
             import keeper
 
-            keeper.main(descriptor)
+            keeper.main(int(argument))
         case "zygote":
             import zygote
 
-            zygote.main(descriptor)
+            zygote.main(int(argument))
         case "guest":
             import guest
 
-            guest.main(descriptor)
+            guest.main(argument.split(":"))
         case _:
             sys.exit(f"no such program: {program}")
 
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], sys.argv[2])

@@ -58,9 +58,10 @@ def _unbuffered(descriptor: int, errors: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)
 
 
-def main(_descriptor: int) -> None:
+def main(python_path: list[str]) -> None:
     """Take a call in a fresh interpreter."""
     sys.path.pop(0)  # the folder of the runners
+    sys.path.extend(python_path)
     warm_up()
     run()
 

@@ -45,7 +45,10 @@ def _run_source(call: Call) -> Any:
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=name, __builtins__=__builtins__, **call["inputs"])
     sys.modules["__main__"] = main
-    statements, last = compile_program(source, name)
+    try:
+        statements, last = compile_program(source, name)
+    except SyntaxError as error:
+        raise error.with_traceback(None) from None  # the compiler's own frames explain nothing
     exec(statements, main.__dict__)  # noqa: S102 - the point of a runner
     return eval(last, main.__dict__) if last else None  # noqa: S307 - ditto
 

@@ -50,7 +50,7 @@ def main(control_descriptor: int) -> None:
         walls = _make_walls(configuration)
         _warm_up(configuration)
     except Exception as fault:  # noqa: BLE001 - a preload may raise anything; the host is told
-        control.send(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}).encode())
+        control.send(json.dumps({"fault": str(fault)}).encode())
         return
     control.send(json.dumps({"ready": True}).encode())
     Zygote(control, walls, configuration).serve()
@@ -84,7 +84,11 @@ def _warm_up(configuration: dict[str, Any]) -> None:
     site.setcopyright()
     site.sethelper()
     for module in configuration["preload"]:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except Exception as fault:
+            reason = f"the module {module} cannot be preloaded: {type(fault).__name__}: {fault}"
+            raise ValueError(reason) from fault
     program_of_guest.warm_up()
     gc.collect()
     gc.freeze()
@@ -110,6 +114,7 @@ class Zygote:
         self._deadline_seconds: float = configuration["deadline_seconds"]
         self._runners: str = configuration["runners"]
         self._namespaces = INNER | (kernel.CLONE_NEWNET if configuration["own_network"] else 0)
+        self._python_path = ":".join(configuration["python_path"])
         self._is_fresh: bool = configuration["fresh_interpreter"]
         self._guests: dict[int, Guest] = {}
         self._deadlines: dict[int, float] = {}
@@ -177,7 +182,7 @@ class Zygote:
         """Become a new interpreter, which then takes the call."""
         for descriptor in (init.PAYLOAD, init.ANSWER):
             os.set_inheritable(descriptor, True)
-        argv = [sys.executable, "-I", "-S", self._runners, "guest", str(init.PAYLOAD)]
+        argv = [sys.executable, "-I", "-S", self._runners, "guest", self._python_path]
         os.execv(sys.executable, argv)
 
     def _take_word(self, guest: Guest) -> None:

@@ -26,6 +26,7 @@ PolicyLike: TypeAlias = Policy | str | Path
 
 Files: TypeAlias = Mapping[str, bytes | str]
 T = TypeVar("T")
+END_SECONDS = 30.0
 
 
 class AsyncSandbox:
@@ -203,12 +204,20 @@ class Sandbox:
 
     def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
         """Run it in the sandbox's thread; what interrupts the wait kills the call."""
-        future = self._open_portal().start_task_soon(call)
+        is_over = threading.Event()
+
+        async def whole_call() -> T:
+            try:
+                return await call()
+            finally:
+                is_over.set()
+
+        future = self._open_portal().start_task_soon(whole_call)
         try:
             return future.result()
         except BaseException:
             if future.cancel():
-                threading.Event().wait(0)
+                is_over.wait(END_SECONDS)  # nothing of the call is left when this raises
             raise
 
     def _open_portal(self) -> BlockingPortal:

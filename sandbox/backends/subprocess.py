@@ -119,6 +119,8 @@ def _refuse_what_is_not_here(policy: Policy) -> None:
         _refuse(
             "programs other than 'any' need Landlock, which this kernel lacks: see 'sandbox doctor'"
         )
+    if not isinstance(policy.programs, AnyProgram) and policy.fresh_interpreter:
+        _refuse("fresh_interpreter starts a program, and programs.kind is not 'any': drop one")
     total = psutil.virtual_memory().total
     if policy.quota.memory_bytes > total:
         _refuse(

@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
+from weakref import WeakSet
 
 import anyio
 
@@ -21,6 +22,17 @@ from sandbox.policy import FullNetwork, NoPrograms, Policy
 from sandbox.shipped import RUNNERS
 
 __all__ = ["Zygote", "ZygotePlan", "usable_processors"]
+
+_alive: "WeakSet[Zygote]" = WeakSet()
+
+
+def _let_go_after_fork() -> None:
+    """Let zygotes go in a fork of the host: they must end when the host itself does."""
+    for zygote in _alive:
+        zygote.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_after_fork)
 
 START_SECONDS: Final = 30.0
 END_SECONDS: Final = 10.0
@@ -70,6 +82,7 @@ class Zygote:
         self._turn = 0
         self._sending = anyio.Lock()
         self.is_usable = True
+        _alive.add(self)
 
     async def start(self) -> None:
         """Start it and wait until it is warm. Raises EngineFault, CannotEnforce; leaves nothing."""
@@ -197,7 +210,7 @@ class Zygote:
         if answer.get("ready"):
             return
         reason = answer.get("fault") or self.last_words() or "it ended without a word"
-        message = f"guests cannot be isolated here: {reason}: see 'sandbox doctor'"
+        message = f"no guest can be prepared under this policy: {reason}: see 'sandbox doctor'"
         raise CannotEnforce(message) if "fault" in answer else EngineFault(message)
 
     def last_words(self) -> str:
@@ -227,15 +240,20 @@ class Zygote:
             raise EngineFault(message_text) from error
         return True
 
+    def let_go(self) -> None:
+        """Close what keeps the zygote alive, without waiting for its end."""
+        self.is_usable = False
+        self._control.close()
+        self._theirs.close()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
     async def aclose(self) -> None:
         """End the zygote and all its guests, and wait until they and their groups are gone."""
         self.is_usable = False
         with anyio.CancelScope(shield=True):
-            self._control.close()
-            self._theirs.close()
-            if self._lifeline >= 0:
-                os.close(self._lifeline)
-                self._lifeline = -1
+            self.let_go()
             if self._keeper:
                 await _wait_for(self._keeper)
                 self._keeper = None

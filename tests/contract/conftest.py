@@ -20,7 +20,7 @@ from sandbox.backends.processes import owner_name
 from sandbox.backends.subprocess import SubprocessBackend
 
 LOOK_SECONDS = 0.01
-QUIET_LOOKS = 8
+QUIET_LOOKS = 5
 MOST_LOOKS = 500
 
 NewBackend = Callable[[], Backend]
@@ -62,7 +62,6 @@ def _descriptor_kinds() -> tuple[str, ...]:
 
 
 def _belongings_now() -> Belongings:
-    gc.collect()
     return Belongings(
         processes=len(psutil.Process().children(recursive=True)),
         descriptors=_descriptor_kinds(),
@@ -77,6 +76,7 @@ def _belongings_now() -> Belongings:
 
 def _belongings_at_rest() -> Belongings:
     """Look until nothing has changed for a while; guests that are kept ready are then there."""
+    gc.collect()
     pause = threading.Event()
     held = _belongings_now()
     quiet_looks = looks = 0

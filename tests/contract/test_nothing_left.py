@@ -1,6 +1,7 @@
 """After any call, however it ended, and after the death of the host, nothing of it is left."""
 
 import os
+import select
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -187,19 +188,21 @@ def test_a_process_of_ours_that_died_between_calls_is_replaced(
     new_backend: NewBackend, who: int
 ) -> None:
     with Sandbox(backend=new_backend()) as box:
-        victim = keeper_and_zygote(box)[who]
-        victim.kill()
+        ours = keeper_and_zygote(box)
+        death = os.pidfd_open(ours[1].pid)
+        ours[who].kill()
+        select.select([death], [], [], 10)
+        os.close(death)
 
         assert answer_after_at_most_one_fault(box) == 42
 
 
 def answer_after_at_most_one_fault(box: Sandbox) -> object:
-    """Call; where the death was not yet known, one fault that says that nothing ran is allowed."""
+    """Call; a fault that says that nothing ran may be tried again, once."""
     try:
         return box.run("6 * 7").value
     except EngineFault as fault:
-        assert fault.started == "no"  # noqa: PT017 - only then may a caller repeat it
-        return box.run("6 * 7").value
+        return box.run("6 * 7").value if fault.started == "no" else fault.started
 
 
 @pytest.mark.slow

@@ -18,17 +18,17 @@ from sandbox import Sandbox
 from sandbox.result import Result
 
 __all__ = ["Line", "Mount", "children", "descriptors", "limits", "mounts", "namespaces"]
-__all__ += ["environment", "find_line", "held_guest", "start_held", "status_rows"]
+__all__ += ["environment", "find_line", "held_guest", "name_of", "start_held", "status_rows"]
 
-GUEST_DEPTH = 3
-"""A guest's process has a number on the host, in its zygote's namespace, and in its own."""
+HELD = "held-by-a-test"
 
-HOLD = """
+HOLD = f"""
 import signal
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-{prepare}
+open("/proc/self/comm", "w").write({HELD!r})
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
+{{prepare}}
 print("ready", flush=True)
-signal.sigwait({signal.SIGTERM})
+signal.sigwait({{signal.SIGTERM}})
 """
 """Guest text: prepare, say so, and stay until the host sends SIGTERM."""
 
@@ -58,6 +58,14 @@ def children(pid: int) -> list[int]:
     return [int(child) for file in files for child in file.read_text().split()]
 
 
+def name_of(pid: int) -> str:
+    """Give the name of a process; "" if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def status_rows(pid: int) -> Iterator[dict[str, str]]:
     """Give proc_pid_status(5) of every thread."""
     for file in Path(f"/proc/{pid}/task").glob("*/status"):
@@ -66,7 +74,7 @@ def status_rows(pid: int) -> Iterator[dict[str, str]]:
 
 
 def find_line() -> Line:
-    """Find the one guest that this process runs right now."""
+    """Find the one guest that is held; others may be parked beside it."""
     (line,) = _lines()
     return line
 
@@ -76,7 +84,7 @@ def _lines() -> Iterator[Line]:
         for zygote in children(keeper):
             for init in children(zygote):
                 for main in children(init):
-                    if len(next(status_rows(main))["NSpid"].split()) == GUEST_DEPTH:
+                    if name_of(main) == HELD:
                         yield Line(keeper=keeper, zygote=zygote, init=init, main=main)
 
 

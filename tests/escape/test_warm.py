@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.conftest import SandboxFor
-from tests.escape.posture import children
+from tests.escape.posture import children, name_of
 from tests.escape.syscalls import NUMBER, said
 
 MIB = 1 << 20
@@ -37,6 +37,7 @@ ready, started = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
+        open("/proc/self/comm", "w").write({name!r})
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         os.write(started, b"!")
@@ -53,12 +54,23 @@ def descendants(pid: int) -> set[int]:
 
 
 def test_a_daemon_of_one_call_is_dead_when_the_call_is_answered(box: Sandbox) -> None:
-    """W2: it left its session and ignores signals; the host counts its own descendants."""
-    box.run("0")
-    before = descendants(os.getpid())
-    answer = said(box.run(DAEMON))
+    """W2: it left its session and ignores signals; the host looks at all of its descendants."""
+    answer = said(box.run(DAEMON.format(name="left-behind")))
+    names = {name_of(pid) for pid in descendants(os.getpid())}
 
-    assert (answer, descendants(os.getpid()) - before) == ("daemon", set())
+    assert (answer, "left-behind" in names) == ("daemon", False)
+
+
+def test_a_daemon_is_seen_while_its_call_runs(box: Sandbox) -> None:
+    """W2: the control."""
+    seen: set[str] = set()
+
+    def look(_stream: str, _chunk: bytes) -> None:
+        seen.update(name_of(pid) for pid in descendants(os.getpid()))
+
+    box.run(DAEMON.format(name="left-behind") + "time.sleep(0.5)", on_output=look)
+
+    assert "left-behind" in seen
 
 
 THREAD = "import threading as t\nt.Thread(target=t.Event().wait, daemon=True).start()"

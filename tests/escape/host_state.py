@@ -1,0 +1,75 @@
+"""Runs an attack and looks whether the host is the same afterwards."""
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from sandbox import Result, Sandbox
+
+__all__ = ["HostState", "attack"]
+
+GROWTH_BYTES: Final = 48 << 20
+"""What this process may keep of an attack: freed memory that its allocator has not given back."""
+LOOK_SECONDS: Final = 0.005
+QUIET_LOOKS: Final = 4
+MOST_LOOKS: Final = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostState:
+    """What this process has of the host's: the same before and after an attack that failed."""
+
+    descriptors: int
+    threads: int
+    processes: int
+
+    @classmethod
+    def now(cls) -> "HostState":
+        """Count."""
+        process = psutil.Process()
+        return cls(
+            descriptors=len(os.listdir("/proc/self/fd")),
+            # anyio keeps its worker threads for the next use, and ends them itself
+            threads=sum("worker" not in each.name for each in threading.enumerate()),
+            processes=_descendants(process.pid),
+        )
+
+    @classmethod
+    def at_rest(cls) -> "HostState":
+        """Count once nothing changes any more: a guest may be made ready for the next call."""
+        pause = threading.Event()
+        state, quiet_looks = cls.now(), 0
+        for _ in range(MOST_LOOKS):
+            if quiet_looks == QUIET_LOOKS:
+                break
+            pause.wait(LOOK_SECONDS)
+            seen = cls.now()
+            quiet_looks = quiet_looks + 1 if seen == state else 0
+            state = seen
+        return state
+
+
+def attack(sandbox: Sandbox, source: str, *, stdin: bytes = b"") -> Result:
+    """Run a hostile program in a warm sandbox; AssertionError if the host is not the same after it."""
+    assert sandbox.run("6 * 7").value == 42
+    before, before_bytes = HostState.at_rest(), psutil.Process().memory_info().rss
+    result = sandbox.run(source, stdin=stdin)
+    assert HostState.at_rest() == before
+    assert psutil.Process().memory_info().rss < before_bytes + GROWTH_BYTES
+    return result
+
+
+def _descendants(pid: int) -> int:
+    """Count a process's descendants, proc_pid_task(5); the dying may be missed."""
+    count = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = path.read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        count += len(children) + sum(_descendants(int(child)) for child in children)
+    return count
