@@ -40,7 +40,7 @@ Call = dict[str, Any]
 
 def warm_up() -> None:
     """Do once in the zygote what every guest would do again: what is done is shared."""
-    python.compile_program("0", "program.py")
+    python.compile_program("0", "program.py", split=True)
     answer.encode({"value": [1, 2.5, "x", None, {"a": True}]}, depth=8, limit_bytes=1000)
     for module in OURS:
         sys.modules.pop(module, None)  # a program may have modules of these names

@@ -29,10 +29,12 @@ def perform(call: Call) -> tuple[int, bytes]:
         return 1, answer.encode({"raised": raised}, **limits)
 
 
-def compile_program(source: str, name: str) -> tuple[types.CodeType, types.CodeType | None]:
-    """Compile source into its statements and, if it ends with an expression, that one apart."""
+def compile_program(
+    source: str, name: str, *, split: bool
+) -> tuple[types.CodeType, types.CodeType | None]:
+    """Compile source; split off the expression that it ends with, if it does."""
     tree = ast.parse(source, name)
-    if not tree.body or not isinstance(last := tree.body[-1], ast.Expr):
+    if not split or not tree.body or not isinstance(last := tree.body[-1], ast.Expr):
         return compile(tree, name, "exec"), None
     tree.body.pop()
     return compile(tree, name, "exec"), compile(ast.Expression(last.value), name, "eval")
@@ -46,7 +48,7 @@ def _run_source(call: Call) -> Any:
     main.__dict__.update(__file__=name, __builtins__=__builtins__, **call["inputs"])
     sys.modules["__main__"] = main
     try:
-        statements, last = compile_program(source, name)
+        statements, last = compile_program(source, name, split=call["expect_value"])
     except SyntaxError as error:
         raise error.with_traceback(None) from None  # the compiler's own frames explain nothing
     exec(statements, main.__dict__)  # noqa: S102 - the point of a runner

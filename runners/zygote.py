@@ -209,6 +209,9 @@ class Zygote:
         self._deadlines.pop(guest.pidfd, None)
         for descriptor in (guest.pidfd, guest.status.fileno()):
             del self._guests[descriptor]
+            # Closing alone is not enough while a clone, just made, has copies; epoll(7).
+            with contextlib.suppress(FileNotFoundError):  # a status that ended is out already
+                self._events.unregister(descriptor)
         guest.status.close()
         os.close(guest.pidfd)
 

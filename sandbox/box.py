@@ -63,12 +63,14 @@ class AsyncSandbox:
         files: Files | None = None,
         stdin: bytes | str = b"",
         name: str = "program.py",
+        expect_value: bool = True,
         on_output: OnOutput | None = None,
     ) -> Result:
         """Run Python source as a main module; its last expression is the value.
 
         inputs: JSON values, names in the module. arguments: sys.argv[1:]. files: relative name to
         content, in the work folder /box. stdin: standard input. name: sys.argv[0].
+        expect_value: False runs it as a script, whose last expression is nobody's value.
         on_output: called with ("stdout" or "stderr", bytes) while the call runs.
         """
         call = Source(
@@ -76,6 +78,7 @@ class AsyncSandbox:
             inputs=inputs or {},
             arguments=arguments,
             name=name,
+            expect_value=expect_value,
             files=_as_files(files),
             stdin=_as_bytes(stdin),
         )
@@ -158,12 +161,22 @@ class Sandbox:
         files: Files | None = None,
         stdin: bytes | str = b"",
         name: str = "program.py",
+        expect_value: bool = True,
         on_output: OnOutput | None = None,
     ) -> Result:
         """Run Python source; see AsyncSandbox.run. on_output is called in the sandbox's thread."""
-        options = {"inputs": inputs, "arguments": arguments, "files": files, "stdin": stdin}
-        run: Callable[..., Awaitable[Result]] = self._inner.run
-        return self._wait(partial(run, source, **options, name=name, on_output=on_output))
+        run = partial(
+            self._inner.run,
+            source,
+            inputs=inputs,
+            arguments=arguments,
+            files=files,
+            stdin=stdin,
+            name=name,
+            expect_value=expect_value,
+            on_output=on_output,
+        )
+        return self._wait(run)
 
     def call(self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Result:
         """Call a function; see AsyncSandbox.call."""

@@ -12,6 +12,7 @@ from sandbox.wire import Json
 __all__ = ["Call", "Command", "Function", "Source"]
 
 MOST_DEPTH: Final = 40
+MOST_SOURCE_CHARACTERS: Final = 16 << 20
 MOST_NAME_BYTES: Final = 255
 _FUNCTION_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -38,16 +39,21 @@ class Source(_Given):
     """Python source, run as the main module; the value of its last expression is the value.
 
     inputs: JSON values, names in the module. arguments: sys.argv[1:]. name: sys.argv[0].
+    expect_value: False runs it as a script, whose last expression is nobody's value.
     """
 
     source: str
     inputs: Mapping[str, Json] = field(default_factory=dict[str, Json])
     arguments: Sequence[str] = ()
     name: str = "program.py"
+    expect_value: bool = True
 
     def __post_init__(self) -> None:
         """Raise BadCall for text that no program can have, or inputs that are no names."""
         super().__post_init__()
+        if len(self.source) > MOST_SOURCE_CHARACTERS:
+            message = f"the source is over {MOST_SOURCE_CHARACTERS} characters: send it as files"
+            raise BadCall(message)
         _check_text("the source", self.source)
         for name in self.inputs:
             if not name.isidentifier():

@@ -1,21 +1,16 @@
 """One call from admission to its result."""
 
 import time
-from typing import Final
-
 import anyio
 
 from sandbox.backends.base import Backend, OnOutput, Sighting
 from sandbox.call import Call, Command
-from sandbox.errors import BadCall
 from sandbox.policy import NoPrograms, Policy
 from sandbox.result import Enforced, ErrorInfo, Phases, Result
 from sandbox.verdict import Verdict, judge
 from sandbox.wire import MainExited, MainSignaled
 
 __all__ = ["Engine"]
-
-MOST_SOURCE_BYTES: Final = 16 << 20
 
 
 class Engine:
@@ -55,16 +50,6 @@ class _Place:
 
     async def __aexit__(self, *_: object) -> None:
         self._places.release_on_behalf_of(self)
-
-
-def check_size(call: Call) -> None:
-    """Raise BadCall for source that is larger than any program."""
-    source = getattr(call, "source", "")
-    if len(source) > MOST_SOURCE_BYTES:
-        message = (
-            f"the source is {len(source)} characters, over {MOST_SOURCE_BYTES}: send it as files"
-        )
-        raise BadCall(message)
 
 
 def _denied(policy: Policy, enforced: Enforced) -> Result:

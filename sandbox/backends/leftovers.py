@@ -23,7 +23,9 @@ from sandbox.backends.processes import is_alive
 
 __all__ = ["Removed", "Running", "find_running", "remove_leftovers", "sweep"]
 
-LABEL: Final = re.compile(r"sandbox-engine:(?P<owner>[0-9]+-[0-9]+):(?P<policy>.*)", re.DOTALL)
+LABEL: Final = re.compile(
+    r"sandbox-engine:(?P<owner>[0-9]+-[0-9]+-[0-9]+):(?P<policy>.*)", re.DOTALL
+)
 DEATH_SECONDS: Final = 10.0
 REMOVAL_TRIES: Final = 50
 REMOVAL_PAUSE_SECONDS: Final = 0.01

@@ -31,6 +31,7 @@ def _describe(call: Call) -> dict[str, Any]:
                 "arguments": list(call.arguments),
                 "source": call.source,
                 "inputs": dict(call.inputs),
+                "expect_value": call.expect_value,
             }
         case Function():
             return {

@@ -17,10 +17,17 @@ def start_time(pid: int) -> int:
 
 def owner_name() -> str:
     """Name this process so that no later one with the same number is mistaken for it."""
-    return f"{os.getpid()}-{start_time(os.getpid())}"
+    return f"{os.getpid()}-{start_time(os.getpid())}-{_pid_namespace(os.getpid())}"
 
 
 def is_alive(owner: str) -> bool:
     """Say whether the process that owner_name() named still runs."""
-    pid, _, started = owner.partition("-")
+    pid, started, namespace = (*owner.split("-"), "", "")[:3]
+    if namespace != _pid_namespace(os.getpid()):
+        return True  # its number means nothing here; whoever shares its namespace can tell
     return pid.isdigit() and started.isdigit() and start_time(int(pid)) == int(started) != 0
+
+
+def _pid_namespace(pid: int) -> str:
+    """Give the number of a process's pid namespace, pid_namespaces(7)."""
+    return str(Path(f"/proc/{pid}/ns/pid").stat().st_ino)

@@ -10,6 +10,7 @@ import psutil
 
 from sandbox.backends.base import OnOutput, Sighting
 from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.leftovers import sweep
 from sandbox.backends.parking import WarmZygote
 from sandbox.backends.probe import landlock_abi
 from sandbox.backends.view import Interpreter
@@ -90,6 +91,7 @@ class SubprocessBackend:
             return await self._start(key, policy)
 
     async def _start(self, key: str, policy: Policy) -> WarmZygote:
+        sweep()
         plan = ZygotePlan(
             policy=policy,
             interpreter=self._interpreter,

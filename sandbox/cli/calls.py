@@ -44,6 +44,7 @@ def run_source(
         source=gather_source(program) if code is None else code,
         name=Path(program).name if is_file else "program.py",
         arguments=arguments,
+        expect_value=not is_file or options.is_json,
         inputs=dict(map(gather_input, inputs)),
         files=gather_files(options, policy),
         stdin=b"" if program == "-" else read_input(is_wanted=options.wants_stdin),

@@ -5,9 +5,9 @@ counted is what is there once nothing changes any more; a call's own processes w
 """
 
 import gc
-import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sandbox.backends.base import Backend
 from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.processes import owner_name
 from sandbox.backends.subprocess import SubprocessBackend
+from sandbox.result import ErrorInfo, Result
 
 LOOK_SECONDS = 0.01
 QUIET_LOOKS = 5
@@ -40,6 +41,12 @@ class Belongings:
 BelongingsNow = Callable[[], Belongings]
 
 
+def error_of(result: Result) -> ErrorInfo:
+    """Give the error of a result that must have one."""
+    assert result.error is not None
+    return result.error
+
+
 def groups_of(owner: str) -> frozenset[str]:
     """Give the control groups of one host process, "pid-start", in every hierarchy."""
     found: set[str] = set()
@@ -52,12 +59,9 @@ def groups_of(owner: str) -> frozenset[str]:
 def _descriptor_kinds() -> tuple[str, ...]:
     """Say what each open descriptor is: numbers of inodes differ from call to call."""
     names: list[str] = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:  # the one that lists the folder
-            continue
-        names.append(target.partition(":[")[0])
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists the folder
+            names.append(str(link.readlink()).partition(":[")[0])
     return tuple(sorted(names))
 
 
@@ -66,9 +70,7 @@ def _belongings_now() -> Belongings:
         processes=len(psutil.Process().children(recursive=True)),
         descriptors=_descriptor_kinds(),
         # anyio keeps its worker threads for the next use, and ends them itself
-        threads=frozenset(
-            each.name for each in threading.enumerate() if "worker" not in each.name
-        ),
+        threads=frozenset(each.name for each in threading.enumerate() if "worker" not in each.name),
         groups=len(groups_of(owner_name())),
         mounts=len(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()),
     )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,17 +17,12 @@ from tests.contract.command_line import sandbox
 
 pytestmark = pytest.mark.slow
 
-# A host whose child keeps its descriptors open: its zygote does not hear that it died.
 HOST = """
 import os, signal
 from sandbox import Sandbox
 box = Sandbox()
 box.run("1")
-child = os.fork()
-if child == 0:
-    os.close(1)
-    signal.pause()
-print(os.getpid(), child, flush=True)
+print("ready", flush=True)
 signal.pause()
 """
 
@@ -40,14 +34,21 @@ def is_alive(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def dead_owner() -> Iterator[int]:
-    """Give the number of a host that was killed and left a zygote behind."""
+    """Give the number of a host that was killed while all that it had started was stopped.
+
+    A keeper and a zygote that run end by themselves; stopped ones are what can be left behind.
+    """
     with subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE) as host:
         assert host.stdout
-        owner, child = map(int, host.stdout.readline().split())
+        host.stdout.readline()
+        family = psutil.Process(host.pid).children(recursive=True)
+        for process in family:
+            process.suspend()
         host.kill()
         host.wait()
-        yield owner
-        os.kill(child, signal.SIGKILL)
+        yield host.pid
+        for process in filter(is_alive, family):
+            process.resume()
 
 
 def running_for(owner: int) -> list[Running]:
@@ -105,7 +106,7 @@ def test_a_process_that_only_calls_itself_a_keeper_is_none_of_another_namespace(
 ) -> None:
     code = """
 import subprocess, sys
-label = "sandbox-engine:1-1:strict"
+label = "sandbox-engine:1-1-1:strict"
 child = subprocess.Popen([sys.executable, "-c", "print(1, flush=True); input()", "keeper", label],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 child.stdout.readline()
@@ -124,7 +125,11 @@ input()
 @pytest.mark.skipif(not find_hierarchies(), reason="this host gives no control groups to make")
 def test_sweep_removes_the_groups_of_the_dead_only() -> None:
     root = find_hierarchies()[0].folder
-    dead, living = root / "sandbox-engine-1-1-1", root / f"sandbox-engine-{owner_name()}-999"
+    _, _, namespace = owner_name().split("-")
+    dead, living = (
+        root / f"sandbox-engine-1-1-{namespace}-1",
+        root / f"sandbox-engine-{owner_name()}-999",
+    )
     (dead / "1").mkdir(parents=True)
     living.mkdir()
     removed = sweep()

@@ -136,8 +136,6 @@ def test_killing_the_host_in_mid_call_leaves_nothing(mechanism: str, program: st
 
 @pytest.mark.slow
 def test_killing_the_host_of_a_stopped_zygote_leaves_nothing(mechanism: str) -> None:
-    report = killed_hosts(
-        mechanism, program=LONG, phases=[0], waits_for_ready=True, stops=True
-    )
+    report = killed_hosts(mechanism, program=LONG, phases=[0], waits_for_ready=True, stops=True)
 
     assert left_over(report) == []

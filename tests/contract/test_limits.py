@@ -4,6 +4,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.conftest import SandboxFor
+from tests.contract.conftest import error_of
 
 BURN = """
 import time
@@ -57,7 +58,7 @@ def test_a_call_over_its_wall_time_is_a_timeout(sandbox_for: SandboxFor) -> None
 def test_a_timeout_names_its_quota(sandbox_for: SandboxFor) -> None:
     result = sandbox_for(wall_seconds=0.3).run("import time; time.sleep(60)")
 
-    assert result.error and "quota.wall_seconds = 0.3" in result.error.message
+    assert "quota.wall_seconds = 0.3" in error_of(result).message
 
 
 @pytest.mark.slow
@@ -105,9 +106,7 @@ for _ in range(3):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", OVER_CPU.values(), ids=OVER_CPU.keys())
-def test_a_tree_over_its_cpu_time_is_stopped_for_it(
-    sandbox_for: SandboxFor, program: str
-) -> None:
+def test_a_tree_over_its_cpu_time_is_stopped_for_it(sandbox_for: SandboxFor, program: str) -> None:
     box = sandbox_for(cpu_seconds=1.0, wall_seconds=20.0)
 
     assert box.run(f"{BURN}\n{program}").status == "cpu_limit"
@@ -129,9 +128,7 @@ def test_cpu_time_of_children_is_told(sandbox_for: SandboxFor) -> None:
 
 
 @pytest.mark.parametrize("kind", [HOLD, THREADS], ids=["processes", "threads"])
-def test_as_many_as_the_quota_with_the_first_one_are_ok(
-    sandbox_for: SandboxFor, kind: str
-) -> None:
+def test_as_many_as_the_quota_with_the_first_one_are_ok(sandbox_for: SandboxFor, kind: str) -> None:
     box = sandbox_for(processes=8)
 
     assert box.run(f"{kind}\nhold(7)").ok
@@ -195,7 +192,7 @@ def test_descriptors_over_the_quota_are_an_error_that_the_guest_sees(
 ) -> None:
     result = sandbox_for(open_files=32).run(f"{DESCRIPTORS}\nhold(40)")
 
-    assert result.error and "Too many open files" in result.error.message
+    assert "Too many open files" in error_of(result).message
 
 
 def test_no_limit_can_be_raised_again(box: Sandbox) -> None:

@@ -5,6 +5,7 @@ import pytest
 from sandbox import Sandbox
 from sandbox.policy import KIB, MIB
 from tests.conftest import SandboxFor
+from tests.contract.conftest import error_of
 
 PLACES = ["/box", "/tmp", "/dev/shm"]
 
@@ -90,7 +91,7 @@ def test_the_quota_is_of_all_places_together(sandbox_for: SandboxFor) -> None:
 def test_a_disk_limit_names_its_quota(sandbox_for: SandboxFor) -> None:
     result = sandbox_for(disk_bytes=2 * MIB).run(WRITE.format(path="/tmp/x", size=3 * MIB))
 
-    assert result.error and f"quota.disk_bytes = {2 * MIB}" in result.error.message
+    assert f"quota.disk_bytes = {2 * MIB}" in error_of(result).message
 
 
 def test_a_command_over_the_quota_is_a_disk_limit(sandbox_for: SandboxFor) -> None:

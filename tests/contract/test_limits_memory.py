@@ -5,6 +5,7 @@ import pytest
 from sandbox import Sandbox
 from sandbox.policy import MIB
 from tests.conftest import SandboxFor
+from tests.contract.conftest import error_of
 
 LIMIT = 96 * MIB
 ROOMY_DISK = {"disk_bytes": 512 * MIB, "file_bytes": 512 * MIB}
@@ -161,7 +162,7 @@ def test_a_command_over_the_quota_is_a_memory_limit(sandbox_for: SandboxFor) -> 
 def test_a_request_that_no_machine_could_meet_is_a_memory_error(box: Sandbox) -> None:
     result = box.run("bytearray(1 << 46)")
 
-    assert result.error and result.error.type == "MemoryError"
+    assert error_of(result).type == "MemoryError"
 
 
 def test_a_program_that_copes_with_a_memory_error_is_ok(box: Sandbox) -> None:
@@ -189,4 +190,4 @@ def test_a_large_input_is_no_memory_of_the_next_call(sandbox_for: SandboxFor) ->
     box = memory_box(sandbox_for)
     box.run("1", files={"large": bytes(LIMIT // 2)})
 
-    assert box.run("block = bytearray({size})".format(size=LIMIT // 2)).ok
+    assert box.run(f"block = bytearray({LIMIT // 2})").ok

@@ -11,6 +11,7 @@ from sandbox import Sandbox
 from sandbox.policy import GIB, MIB
 from sandbox.result import Result
 from tests.conftest import SandboxFor
+from tests.contract.conftest import error_of
 
 NESTED = """
 value = 0
@@ -71,7 +72,7 @@ def test_both_streams_count_together(sandbox_for: SandboxFor) -> None:
 def test_the_status_names_the_quota_of_output(sandbox_for: SandboxFor) -> None:
     result = sandbox_for(output_bytes=1000).run("import os; os.write(1, b'x' * 1001)")
 
-    assert result.error and "quota.output_bytes = 1000" in result.error.message
+    assert "quota.output_bytes = 1000" in error_of(result).message
 
 
 def test_head_and_tail_are_kept(sandbox_for: SandboxFor) -> None:

@@ -164,9 +164,7 @@ def test_the_end_of_a_process_of_ours_in_mid_call_is_our_fault(
 
 
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
-def test_a_fault_in_mid_call_never_says_that_nothing_ran(
-    new_backend: NewBackend, who: int
-) -> None:
+def test_a_fault_in_mid_call_never_says_that_nothing_ran(new_backend: NewBackend, who: int) -> None:
     with Sandbox(backend=new_backend()) as box:
         victim = keeper_and_zygote(box)[who]
         ended = in_mid_call(box, victim.kill)

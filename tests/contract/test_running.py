@@ -1,39 +1,15 @@
-"""What a call is given, how it ends, and what comes back: source, functions and commands."""
+"""What source is given, how it ends, and what comes back."""
 
-import asyncio
 import json
-import math
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from sandbox import CallFailed, Command, Sandbox, Source
 from sandbox.result import Result
-
-FACTOR = 3
-
-
-def helper(number: int) -> int:
-    return number * FACTOR
-
-
-def uses_its_module(number: int) -> int:
-    return helper(number) + 1
-
-
-def reads_the_clock() -> bool:
-    return math.isfinite(math.pi)
-
-
-async def later(number: int) -> int:
-    await asyncio.sleep(0)
-    return number + 1
-
-
-def raises(message: str) -> None:
-    raise LookupError(message)
-
+from sandbox.wire import Json
+from tests.contract.conftest import error_of
 
 VALUES: dict[str, tuple[str, Any]] = {
     "the last expression": ("x = 6\nx * 7", 42),
@@ -42,7 +18,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "only a comment": ("# nothing", None),
     "a text": ("'é 漢 😀'", "é 漢 😀"),
     "a tuple as a list": ("(1, (2, 3))", [1, [2, 3]]),
-    "numbers as keys": ("{1: 2, None: 3, True: 4}", {"1": 2, "null": 3, "true": 4}),
+    "numbers as keys": ("{7: 2, None: 3, True: 4}", {"7": 2, "null": 3, "true": 4}),
     "a large integer": ("10 ** 100", 10**100),
     "a float": ("0.1 + 0.2", 0.1 + 0.2),
     "a string with a NUL": ("'a\\0b'", "a\0b"),
@@ -128,9 +104,7 @@ def test_the_words_of_an_exit_go_to_stderr(box: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("source", "kind"), RAISED.values(), ids=RAISED.keys())
-def test_what_the_code_raised_is_an_error_of_its_type(
-    box: Sandbox, source: str, kind: str
-) -> None:
+def test_what_the_code_raised_is_an_error_of_its_type(box: Sandbox, source: str, kind: str) -> None:
     result = box.run(source)
 
     assert (result.status, result.error and result.error.type) == ("error", kind)
@@ -152,21 +126,21 @@ os.kill(os.getpid(), {number})
 def test_an_error_has_the_traceback_of_the_program(box: Sandbox) -> None:
     result = box.run("def f():\n    return 1 / 0\nf()")
 
-    assert result.error and 'File "program.py", line 2, in f' in result.error.traceback
+    assert 'File "program.py", line 2, in f' in error_of(result).traceback
 
 
 @pytest.mark.parametrize("source", ["1 / 0", "def f(:", "import nothing_there", "input()"])
 def test_a_traceback_shows_no_frame_of_the_runner(box: Sandbox, source: str) -> None:
     result = box.run(source)
 
-    assert result.error and "python.py" not in result.error.traceback
-    assert "ast.py" not in result.error.traceback
+    assert "python.py" not in error_of(result).traceback
+    assert "ast.py" not in error_of(result).traceback
 
 
 def test_a_traceback_goes_to_stderr_too(box: Sandbox) -> None:
     result = box.run("1 / 0")
 
-    assert result.error and result.stderr == result.error.traceback
+    assert result.stderr == error_of(result).traceback
 
 
 def test_inputs_are_names(box: Sandbox) -> None:
@@ -174,7 +148,7 @@ def test_inputs_are_names(box: Sandbox) -> None:
 
 
 def test_inputs_keep_their_json(box: Sandbox) -> None:
-    given = {"a": None, "b": [True, 1.5, "é😀\0"], "c": {"d": {}}}
+    given: dict[str, Json] = {"a": None, "b": [True, 1.5, "é😀\0"], "c": {"d": {}}}
 
     assert box.run("[a, b, c]", inputs=given).value == list(given.values())
 
@@ -201,7 +175,7 @@ def test_a_standard_input_that_nobody_reads_holds_nothing_up(box: Sandbox) -> No
 
 
 def test_files_go_in(box: Sandbox) -> None:
-    files = {"a.txt": "text", "deep/er/b.bin": b"\0\xff"}
+    files: dict[str, str | bytes] = {"a.txt": "text", "deep/er/b.bin": b"\0\xff"}
     program = "[open('/box/a.txt').read(), list(open('deep/er/b.bin', 'rb').read())]"
 
     assert box.run(program, files=files).value == ["text", [0, 255]]
@@ -238,97 +212,6 @@ def test_a_call_finds_nothing_of_the_one_before(box: Sandbox) -> None:
     assert box.run(program).value == [False, False, []]
 
 
-FUNCTIONS: dict[str, tuple[Callable[[Sandbox], Result], Any]] = {
-    "by name": (lambda box: box.call("statistics:mean", [1, 2, 3]), 2),
-    "by a name with dots": (lambda box: box.call("os.path:join", "a", "b"), "a/b"),
-    "a method by name": (lambda box: box.call("fractions:Fraction.from_float", 0.5), None),
-    "by import": (lambda box: box.call(math.gcd, 12, 18), 6),
-    "by value": (lambda box: box.call(helper, 7), 21),
-    "with what it uses": (lambda box: box.call(uses_its_module, 7), 22),
-    "with an import": (lambda box: box.call(reads_the_clock), True),
-    "a lambda": (lambda box: box.call(lambda n: n + 1, 1), 2),
-    "a closure": (lambda box: box.call(_adder(5), 1), 6),
-    "a coroutine function": (lambda box: box.call(later, 41), 42),
-    "keywords": (lambda box: box.call("builtins:int", "ff", base=16), None),
-}
-
-
-def _adder(amount: int) -> Callable[[int], int]:
-    return lambda number: number + amount
-
-
-CALLED = {name: each for name, each in FUNCTIONS.items() if each[1] is not None}
-
-
-@pytest.mark.parametrize(("call", "value"), CALLED.values(), ids=CALLED.keys())
-def test_a_function_returns(
-    box: Sandbox, call: Callable[[Sandbox], Result], value: object
-) -> None:
-    assert call(box).unwrap() == value
-
-
-def test_a_function_takes_keywords(box: Sandbox) -> None:
-    assert box.call("json:dumps", {"b": 1, "a": 2}, sort_keys=True).value == '{"a": 2, "b": 1}'
-
-
-def test_a_function_that_raises_is_an_error(box: Sandbox) -> None:
-    result = box.call(raises, "gone")
-
-    assert (result.status, str(result.error and result.error.message)) == ("error", "'gone'")
-
-
-@pytest.mark.parametrize("name", ["no_such_module:f", "json:no_such_function"])
-def test_a_function_that_is_not_there_is_an_error(box: Sandbox, name: str) -> None:
-    assert box.call(name).status == "error"
-
-
-def test_a_command_runs(box: Sandbox) -> None:
-    result = box.exec(["bash", "-c", "wc -l < /box/a.txt"], files={"a.txt": b"1\n2\n"})
-
-    assert (result.status, result.stdout.strip()) == ("ok", "2")
-
-
-def test_a_command_has_no_value(box: Sandbox) -> None:
-    assert box.exec(["true"]).value is None
-
-
-@pytest.mark.parametrize("code", [1, 2, 126, 255])
-def test_the_exit_code_of_a_command_is_told(box: Sandbox, code: int) -> None:
-    result = box.exec(["sh", "-c", f"exit {code}"])
-
-    assert (result.status, result.exit_code) == ("exit", code)
-
-
-def test_the_signal_of_a_command_is_told(box: Sandbox) -> None:
-    result = box.exec(["sh", "-c", "kill -SEGV $$"])
-
-    assert (result.status, result.signal) == ("signal", 11)
-
-
-def test_a_command_that_is_not_found_exits_with_127(box: Sandbox) -> None:
-    result = box.exec(["no-such-program"])
-
-    assert (result.ok, result.exit_code) == (False, 127)
-
-
-def test_a_command_that_is_not_found_is_named(box: Sandbox) -> None:
-    result = box.exec(["no-such-program"])
-
-    assert result.error and "no-such-program" in result.error.message
-
-
-def test_a_file_that_is_no_program_exits_with_126(box: Sandbox) -> None:
-    assert box.exec(["/etc/passwd"]).exit_code == 126
-
-
-def test_a_script_that_was_handed_in_runs(box: Sandbox) -> None:
-    assert box.exec(["sh", "run.sh"], files={"run.sh": "echo hi"}).stdout == "hi\n"
-
-
-def test_words_of_a_command_are_no_shell(box: Sandbox) -> None:
-    assert box.exec(["echo", "$HOME; ls *"]).stdout == "$HOME; ls *\n"
-
-
 def test_a_call_made_before_can_be_executed(box: Sandbox) -> None:
     calls = (Source(source="print('a')"), Command(argv=["echo", "a"]))
 
@@ -349,7 +232,7 @@ def test_output_is_delivered_before_the_end(box: Sandbox) -> None:
     program = "import time\nprint('now', flush=True)\ntime.sleep(60)"
     result = box.run(program, on_output=lambda _, chunk: seen.append(chunk))
 
-    assert (result.status, seen) == ("timeout", [b"now\n"])
+    assert (result.status, b"".join(seen)) == ("timeout", b"now\n")
 
 
 def test_binary_output_is_kept(box: Sandbox) -> None:
@@ -441,9 +324,10 @@ def test_a_result_survives_json(box: Sandbox, source: str) -> None:
 
 
 def test_calls_run_from_many_threads_at_once(box: Sandbox) -> None:
-    from concurrent.futures import ThreadPoolExecutor
+    def run(number: int) -> object:
+        return box.run(f"{number}").value
 
     with ThreadPoolExecutor(6) as threads:
-        values = list(threads.map(lambda number: box.run(f"{number}").value, range(24)))
+        values = list(threads.map(run, range(24)))
 
     assert values == list(range(24))

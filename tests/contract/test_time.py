@@ -117,7 +117,9 @@ def test_a_call_over_its_deadline_leaves_nothing(
 
 @pytest.mark.slow
 def test_all_output_up_to_the_deadline_is_there(sandbox_for: SandboxFor) -> None:
-    program = "import time\nprint('out')\nprint('err', file=__import__('sys').stderr)\ntime.sleep(60)"
+    program = (
+        "import time\nprint('out')\nprint('err', file=__import__('sys').stderr)\ntime.sleep(60)"
+    )
     result = short_box(sandbox_for).run(program)
 
     assert (result.stdout, result.stderr) == ("out\n", "err\n")

@@ -1,6 +1,5 @@
 """Runs an attack and looks whether the host is the same afterwards."""
 
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ class HostState:
         """Count."""
         process = psutil.Process()
         return cls(
-            descriptors=len(os.listdir("/proc/self/fd")),
+            descriptors=len([*Path("/proc/self/fd").iterdir()]),
             # anyio keeps its worker threads for the next use, and ends them itself
             threads=sum("worker" not in each.name for each in threading.enumerate()),
             processes=_descendants(process.pid),
@@ -54,11 +53,12 @@ class HostState:
 
 
 def attack(sandbox: Sandbox, source: str, *, stdin: bytes = b"") -> Result:
-    """Run a hostile program in a warm sandbox; AssertionError if the host is not the same after it."""
+    """Run a hostile program in a warm sandbox; fail if the host is not the same afterwards."""
     assert sandbox.run("6 * 7").value == 42
     before, before_bytes = HostState.at_rest(), psutil.Process().memory_info().rss
     result = sandbox.run(source, stdin=stdin)
-    assert HostState.at_rest() == before
+    after = HostState.at_rest()
+    assert after == before, f"{after} after {before}"
     assert psutil.Process().memory_info().rss < before_bytes + GROWTH_BYTES
     return result
 

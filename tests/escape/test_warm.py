@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.conftest import SandboxFor
-from tests.escape.posture import children, name_of
+from tests.escape.posture import children, held_guest, name_of
 from tests.escape.syscalls import NUMBER, said
 
 MIB = 1 << 20
@@ -63,14 +63,10 @@ def test_a_daemon_of_one_call_is_dead_when_the_call_is_answered(box: Sandbox) ->
 
 def test_a_daemon_is_seen_while_its_call_runs(box: Sandbox) -> None:
     """W2: the control."""
-    seen: set[str] = set()
+    with held_guest(box, DAEMON.format(name="left-behind")):
+        names = {name_of(pid) for pid in descendants(os.getpid())}
 
-    def look(_stream: str, _chunk: bytes) -> None:
-        seen.update(name_of(pid) for pid in descendants(os.getpid()))
-
-    box.run(DAEMON.format(name="left-behind") + "time.sleep(0.5)", on_output=look)
-
-    assert "left-behind" in seen
+    assert "left-behind" in names
 
 
 THREAD = "import threading as t\nt.Thread(target=t.Event().wait, daemon=True).start()"

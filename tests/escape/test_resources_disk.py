@@ -1,0 +1,453 @@
+"""Memory, disk, descriptors and pipes: what a guest fills up is its own, and bounded.
+
+Rows R5 to R29 of the catalogue of attacks.
+"""
+
+import time
+
+import pytest
+
+from sandbox.policy import KIB, MIB
+from tests.conftest import SandboxFor
+from tests.escape.host_state import attack
+
+pytestmark = pytest.mark.slow
+
+LIMIT = 96 * MIB
+SMALL = {"memory_bytes": LIMIT, "wall_seconds": 20.0, "cpu_seconds": 20.0}
+ENOSPC, EMFILE, ENOSYS, EAGAIN = 28, 24, 38, 11
+
+
+def test_anonymous_memory_ends_at_the_limit(sandbox_for: SandboxFor) -> None:
+    """R5."""
+    result = attack(sandbox_for(**SMALL), "block = bytearray(200 << 20)\nprint('got it')")
+
+    assert (result.status, result.stdout) == ("memory_limit", "")
+
+
+def test_memory_within_the_limit_is_there(sandbox_for: SandboxFor) -> None:
+    """R5, the may."""
+    assert sandbox_for(**SMALL).run("len(bytearray(40 << 20))").value == 40 * MIB
+
+
+def test_memory_of_many_processes_is_one_sum(sandbox_for: SandboxFor) -> None:
+    """R6: four with a third of the limit each."""
+    program = """
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        block = bytearray(32 << 20)
+        time.sleep(1)
+        os._exit(0)
+for _ in range(4):
+    os.wait()
+print("all held theirs")
+"""
+    result = attack(sandbox_for(**SMALL), program)
+
+    assert (result.status, result.stdout) == ("memory_limit", "")
+
+
+FILL = """
+import errno, os
+written = 0
+try:
+    with open("{path}", "wb", buffering=0) as file:
+        while True:
+            written += file.write(bytes(1 << 16))
+except OSError as error:
+    print(errno.errorcode[error.errno], flush=True)
+    raise
+"""
+
+
+@pytest.mark.parametrize("path", ["/tmp/x", "/dev/shm/x", "/box/x"])
+def test_a_file_in_memory_ends_at_the_disk_limit(sandbox_for: SandboxFor, path: str) -> None:
+    """R7, R19: ENOSPC."""
+    result = attack(sandbox_for(**SMALL, disk_bytes=8 * MIB), FILL.format(path=path))
+
+    assert (result.status, result.stdout) == ("disk_limit", "ENOSPC\n")
+
+
+def test_a_full_disk_is_empty_for_the_next_call(sandbox_for: SandboxFor) -> None:
+    """R7, R22: freed with the call."""
+    box = sandbox_for(**SMALL, disk_bytes=8 * MIB)
+    attack(box, FILL.format(path="/tmp/x"))
+
+    assert box.run("open('/tmp/x', 'xb').write(bytes(7 << 20))").value == 7 * MIB
+
+
+def test_a_file_is_gone_after_a_kill_for_memory(sandbox_for: SandboxFor) -> None:
+    """R8: no call finds what another left in its last moment."""
+    box = sandbox_for(**SMALL)
+    killed = attack(box, "open('/dev/shm/left', 'w').write('x')\nblock = bytearray(200 << 20)")
+    found = box.run("import os\nos.listdir('/dev/shm') + os.listdir('/tmp')").value
+
+    assert (killed.status, found) == ("memory_limit", [])
+
+
+def test_memory_behind_a_descriptor_is_counted_or_refused(
+    sandbox_for: SandboxFor, mechanism: str
+) -> None:
+    """R9: memfd_create(2) without a mapping is in no process's size."""
+    program = """
+import os
+try:
+    descriptor = os.memfd_create("hoard")
+except OSError as error:
+    print("refused", error.errno, flush=True)
+    raise
+for _ in range(200):
+    os.write(descriptor, bytes(1 << 20))
+print("hoarded")
+"""
+    result = attack(sandbox_for(**SMALL, file_bytes=512 * MIB), program)
+
+    expected = ("memory_limit", "") if mechanism == "cgroup" else ("error", f"refused {ENOSYS}\n")
+    assert (result.status, result.stdout) == expected
+
+
+SYSTEM_V = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+ctypes.set_errno(0)
+made = [libc.shmget(7, 1 << 20, 0o1600), libc.semget(7, 1, 0o1600), libc.msgget(7, 0o1600)]
+[number >= 0 for number in made], ctypes.get_errno()
+"""
+
+
+def test_system_v_memory_is_gone_with_its_call(sandbox_for: SandboxFor, mechanism: str) -> None:
+    """R10: the second call makes, exclusively, what the first one left; or neither may."""
+    box = sandbox_for(**SMALL)
+    made = [attack(box, SYSTEM_V).value, attack(box, SYSTEM_V).value]
+
+    expected = [[True] * 3, 0] if mechanism == "cgroup" else [[False] * 3, ENOSYS]
+    assert made == [expected, expected]
+
+
+def test_no_message_queue_can_be_filled(sandbox_for: SandboxFor, mechanism: str) -> None:
+    """R11: RLIMIT_MSGQUEUE is none, mq_open(3) gives EMFILE."""
+    program = """
+import ctypes, os
+rt = ctypes.CDLL("librt.so.1", use_errno=True)
+rt.mq_open(b"/hoard", os.O_CREAT | os.O_RDWR, 0o600, None), ctypes.get_errno()
+"""
+    expected = [-1, EMFILE if mechanism == "cgroup" else ENOSYS]
+    assert attack(sandbox_for(**SMALL), program).value == expected
+
+
+PIPES = """
+import fcntl, json, os
+held, ends = 0, []
+try:
+    while True:
+        ends += os.pipe2(os.O_NONBLOCK)
+        try:
+            fcntl.fcntl(ends[-1], fcntl.F_SETPIPE_SZ, 1 << 20)
+        except PermissionError:  # over the share of one user, pipe(7)
+            pass
+        try:
+            while True:
+                held += os.write(ends[-1], bytes(1 << 16))
+        except BlockingIOError:
+            pass
+except OSError as error:
+    print(json.dumps([error.errno, held]), flush=True)
+"""
+
+
+def test_pipes_hold_no_more_than_open_files_allow(sandbox_for: SandboxFor) -> None:
+    """R12: a group counts it; where there is none, 14 pipes of at most 1 MiB are all there is."""
+    result = attack(sandbox_for(**SMALL, open_files=32), f"{PIPES}\nheld")
+
+    held = result.value
+    assert result.value == 0, (result.status, result.stdout, result.value, result.usage)
+
+
+SOCKETS = """
+import socket
+held, pairs = 0, []
+try:
+    while True:
+        pairs.append(socket.socketpair())
+        for end in pairs[-1]:
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+            try:
+                while True:
+                    held += end.send(bytes(1 << 15))
+            except BlockingIOError:
+                pass
+except OSError as error:
+    print(error.errno, flush=True)
+held
+"""
+
+
+def test_sockets_hold_no_more_than_open_files_allow(sandbox_for: SandboxFor) -> None:
+    """R13: each end holds at most net.core.wmem_max twice, whatever it asks for, socket(7)."""
+    result = attack(sandbox_for(**SMALL, open_files=32), SOCKETS)
+
+    assert result.value == 0, (result.status, result.stdout, result.value, result.usage)
+
+
+PAGE_TABLES = """
+import mmap
+held = []
+for _ in range(20_000):
+    block = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | 0x4000)  # MAP_NORESERVE
+    for place in range(0, 1 << 30, 2 << 20):
+        block[place]
+    held.append(block)
+print("survived")
+"""
+
+
+def test_page_tables_are_bounded(sandbox_for: SandboxFor) -> None:
+    """R14: one touch per 2 MiB; a group counts them, RLIMIT_AS bounds what needs them."""
+    result = attack(sandbox_for(**SMALL), PAGE_TABLES)
+
+    assert (result.status in {"memory_limit", "error"}, result.stdout) == (True, "")
+
+
+def test_empty_files_end_at_their_number(sandbox_for: SandboxFor) -> None:
+    """R15, R20: dentries and inodes are kernel memory; ENOSPC."""
+    program = """
+import errno, os
+made = 0
+try:
+    while True:
+        os.close(os.open(f"/tmp/{made}", os.O_CREAT | os.O_WRONLY))
+        made += 1
+except OSError as error:
+    print(errno.errorcode[error.errno], made, flush=True)
+    raise
+"""
+    result = attack(sandbox_for(**SMALL, disk_files=1000), program)
+
+    assert (result.status, result.stdout) == ("disk_limit", "ENOSPC 1000\n")
+
+
+KERNEL_OBJECTS = {
+    "epoll": "select.epoll()",
+    "inotify": "libc.inotify_init() if libc.inotify_init() >= 0 else 1 / 0",
+    "eventfd": "os.eventfd(0)",
+}
+
+
+@pytest.mark.parametrize("make", KERNEL_OBJECTS.values(), ids=KERNEL_OBJECTS.keys())
+def test_objects_of_the_kernel_end_at_open_files(sandbox_for: SandboxFor, make: str) -> None:
+    """R15: each is a descriptor."""
+    program = f"""
+import ctypes, os, select
+libc = ctypes.CDLL(None, use_errno=True)
+held = []
+try:
+    for _ in range(10_000):
+        held.append({make})
+except (OSError, ZeroDivisionError):
+    pass
+len(held)
+"""
+    assert 0 < attack(sandbox_for(**SMALL, open_files=64), program).value < 64
+
+
+def test_extended_attributes_are_bounded(sandbox_for: SandboxFor) -> None:
+    """R15: an attribute of a file in memory is kernel memory; a guest's tmpfs takes few or none."""
+    program = """
+import os
+open("/tmp/x", "w").close()
+written = 0
+try:
+    for number in range(100_000):
+        os.setxattr("/tmp/x", f"user.{number}", bytes(60_000))
+        written += 60_000
+except OSError as error:
+    print("refused", flush=True)
+written
+"""
+    result = attack(sandbox_for(**SMALL), program)
+
+    bounded = result.status == "memory_limit" or (result.value or 0) <= 16 * MIB
+    assert (bounded, result.status in {"ok", "memory_limit"}) == (True, True)
+
+
+def test_no_memory_can_be_locked(sandbox_for: SandboxFor) -> None:
+    """R16: mlock(2) and huge pages."""
+    program = """
+import ctypes, mmap
+libc = ctypes.CDLL(None, use_errno=True)
+block = ctypes.create_string_buffer(1 << 20)
+locked = libc.mlock(block, 1 << 20)
+try:
+    mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | 0x40000)  # MAP_HUGETLB
+    huge = 0
+except OSError:
+    huge = -1
+locked, huge
+"""
+    assert attack(sandbox_for(**SMALL), program).value == [-1, -1]
+
+
+def test_a_kill_for_memory_spares_the_zygote(sandbox_for: SandboxFor) -> None:
+    """R17: the next call has no new one to start, and attack() counts who is left."""
+    box = sandbox_for(**SMALL)
+    killed = attack(box, "block = bytearray(200 << 20)")
+    started = time.monotonic()
+    answered = box.run("6 * 7")
+
+    assert (killed.status, answered.value, time.monotonic() - started < 5) == (
+        "memory_limit",
+        42,
+        True,
+    )
+
+
+def test_a_parent_cannot_hide_that_its_child_died_for_memory(sandbox_for: SandboxFor) -> None:
+    """R18: it exits with 0 itself."""
+    program = """
+import os, time
+if os.fork() == 0:
+    block = bytearray(200 << 20)
+    time.sleep(1)
+os.wait()
+"all is well"
+"""
+    assert attack(sandbox_for(**SMALL), program).status == "memory_limit"
+
+
+def test_a_deep_tree_is_cleaned_up_and_left_out(sandbox_for: SandboxFor) -> None:
+    """R21: two thousand folders, one in the other, are gone with their mount; none is followed."""
+    program = """
+import os
+for _ in range(2000):
+    os.mkdir("d")
+    os.chdir("d")
+open("bottom", "w").write("x")
+print("dug")
+"""
+    result = attack(sandbox_for(**SMALL), program)
+
+    assert (result.status, result.stdout, dict(result.files)) == ("ok", "dug\n", {})
+
+
+def test_deleted_files_that_are_held_open_count(sandbox_for: SandboxFor) -> None:
+    """R22: a name is not what takes room."""
+    program = """
+import errno, os
+held = []
+try:
+    while True:
+        held.append(open("/tmp/x", "wb", buffering=0))
+        os.unlink("/tmp/x")
+        held[-1].write(bytes(1 << 20))
+        if held[-1].tell() < 1 << 20:
+            raise OSError(errno.ENOSPC, "short write")
+except OSError as error:
+    print(errno.errorcode[error.errno], flush=True)
+len(held)
+"""
+    result = attack(sandbox_for(**SMALL, disk_bytes=8 * MIB), program)
+
+    assert (result.stdout, result.value) == ("ENOSPC\n", 9)
+
+
+def test_descriptors_end_at_open_files(sandbox_for: SandboxFor) -> None:
+    """R23: EMFILE for the guest; attack() counts the host's."""
+    program = """
+import os
+held = []
+try:
+    while True:
+        held.append(os.dup(1))
+except OSError as error:
+    print(error.errno, flush=True)
+held[-1]
+"""
+    result = attack(sandbox_for(**SMALL, open_files=64), program)
+
+    assert (result.stdout, result.value) == (f"{EMFILE}\n", 63)
+
+
+def test_descriptors_in_flight_are_bounded(sandbox_for: SandboxFor) -> None:
+    """R24: queued in unix sockets, they are still one user's, unix(7)."""
+    program = """
+import errno, os, socket
+sent, pairs = 0, []
+try:
+    while sent < 100_000:
+        pairs.append(socket.socketpair())
+        pairs[-1][0].setblocking(False)
+        try:
+            while True:
+                socket.send_fds(pairs[-1][0], [b"x"], [1] * 50)
+                sent += 50
+        except BlockingIOError:
+            pass
+except OSError as error:
+    print(errno.errorcode[error.errno], flush=True)
+sent
+"""
+    result = attack(sandbox_for(**SMALL, open_files=64), program)
+
+    stopped = result.stdout in {"ETOOMANYREFS\n", "EMFILE\n"}
+    assert (stopped, result.value <= 64 * 64) == (True, True)
+
+
+def test_a_flood_of_output_is_cut(sandbox_for: SandboxFor) -> None:
+    """R25: attack() looks at the host's memory."""
+    program = "import os\nwhile True:\n    os.write(1, b'x' * (1 << 20))"
+    result = attack(sandbox_for(**SMALL), program)
+
+    assert (result.status, len(result.stdout_bytes) <= MIB) == ("output_limit", True)
+
+
+def test_one_line_without_end_is_cut(sandbox_for: SandboxFor) -> None:
+    """R26: nothing waits for a newline."""
+    program = "import sys\nsys.stdout.write('x' * (40 << 20))\nsys.stdout.write('end')"
+    result = attack(sandbox_for(**SMALL), program)
+
+    assert (result.status, len(result.stdout_bytes) <= MIB) == ("output_limit", True)
+
+
+def test_output_byte_by_byte_costs_the_host_little(sandbox_for: SandboxFor) -> None:
+    """R27: two hundred thousand writes are read in far fewer pieces or far less time."""
+    program = "import os\nfor _ in range(200_000):\n    os.write(1, b'x')"
+    box = sandbox_for(**SMALL)
+    before = time.process_time()
+    result = attack(box, program)
+    used_seconds = time.process_time() - before
+
+    assert (result.status, result.stdout_dropped, used_seconds < 10) == ("ok", 0, True)
+
+
+def test_a_guest_that_never_reads_its_input_blocks_nobody(sandbox_for: SandboxFor) -> None:
+    """R28: 16 MiB that nobody takes."""
+    result = attack(sandbox_for(**SMALL), "'not interested'", stdin=bytes(16 * MIB))
+
+    assert result.value == "not interested"
+
+
+def test_input_that_is_read_is_all_there(sandbox_for: SandboxFor) -> None:
+    """R28, the may."""
+    box = sandbox_for(**SMALL)
+
+    assert (
+        box.run("import sys\nlen(sys.stdin.buffer.read())", stdin=bytes(8 * MIB)).value == 8 * MIB
+    )
+
+
+def test_a_flood_of_answers_is_no_answer(sandbox_for: SandboxFor) -> None:
+    """R29: attack() looks at the host's memory."""
+    program = """
+import os
+for _ in range(64):
+    rest = memoryview(b"\\xff" * (1 << 20))
+    while rest:
+        rest = rest[os.write(4, rest):]
+print("flooded", flush=True)
+os._exit(0)
+"""
+    result = attack(sandbox_for(**SMALL), program)
+
+    assert (result.status, result.value, result.stdout) == ("error", None, "flooded\n")
