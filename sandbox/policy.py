@@ -5,6 +5,7 @@ The parts are in policy_grants.py and policy_quota.py; import them from here.
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -106,7 +107,7 @@ class Policy(Terms):
             policy = _extended(policy, keys, source.where)
         return policy
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits, the same for two policies that enforce the same."""
         # canonical: fields in the order of their classes, names and variables sorted when built
@@ -166,7 +167,7 @@ def _changed(policy: _AnyPolicy, changes: Mapping[str, object]) -> _AnyPolicy:
     quota = {key: amount for key, amount in changes.items() if key in Quota.model_fields}
     others = {key: term for key, term in changes.items() if key not in quota}
     _refuse_unclear(policy, others, quota)
-    keys = dict(policy) | others
+    keys = {key: getattr(policy, key) for key in type(policy).model_fields} | others
     if quota:
         keys["quota"] = dict(policy.quota) | quota
     return _checked(type(policy), keys, _called(policy))

@@ -16,78 +16,149 @@ from typing import Final, Literal
 from sandbox.backends.base import Limit
 from sandbox.policy import Quota
 
-__all__ = ["CallGroup", "Hierarchy", "ZygoteGroup", "find_hierarchies", "stale_groups"]
+__all__ = [
+    "CallGroup",
+    "CgroupMount",
+    "Hierarchy",
+    "ZygoteGroup",
+    "choose_hierarchies",
+    "find_hierarchies",
+    "parse_mounts",
+    "stale_groups",
+]
 
 PREFIX: Final = "sandbox-engine-"
 NEEDED: Final = frozenset({"memory", "pids", "cpuacct"})
+NEEDED_2: Final = frozenset({"memory", "pids"})
+"""Those of the second version; it counts processor time without any."""
+USED_2: Final = NEEDED_2 | {"cpu"}
+"""With cpu, where it is given, calls share the processors evenly, however many threads each has."""
 INIT_PROCESSES: Final = 1
 """Our own PID 1 of each guest; it is not part of the quota."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
-    """A mounted hierarchy, this process's folder in it, and the controllers that it can give."""
+    """A mounted hierarchy, the folder in it for our groups, and the controllers that they get."""
 
     version: Literal[1, 2]
     folder: Path
     controllers: frozenset[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CgroupMount:
+    """Where a hierarchy is mounted, and which of its groups is seen there, cgroups(7)."""
+
+    version: Literal[1, 2]
+    point: Path
+    root: str
+    options: frozenset[str]
+
+    def place(self, group: str) -> Path | None:
+        """Give a group's folder; None where this mount does not show it."""
+        try:
+            return self.point / Path(group).relative_to(self.root)
+        except ValueError:
+            return None
+
+
 @cache
 def find_hierarchies() -> tuple[Hierarchy, ...]:
     """Find where this process may make groups that hold memory and processes; empty if nowhere."""
-    mounts = _cgroup_mounts()
-    own = _own_groups()
-    two = _second_version(mounts, own)
-    if two and {"memory", "pids"} <= two.controllers:
+    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    return choose_hierarchies(mounts, Path("/proc/self/cgroup").read_text(encoding="utf-8"))
+
+
+def choose_hierarchies(mounts: tuple[CgroupMount, ...], own: str) -> tuple[Hierarchy, ...]:
+    """Choose among mounts, the second version first. own: the text of /proc/self/cgroup."""
+    groups = _own_groups(own)
+    if two := _second_version(mounts, groups):
         return (two,)
-    found = tuple(_first_version(mounts, own))
+    found = tuple(_first_version(mounts, groups))
     covered = frozenset[str]().union(*(hierarchy.controllers for hierarchy in found))
     return found if covered >= NEEDED else ()
 
 
-def _cgroup_mounts() -> list[tuple[str, str, frozenset[str]]]:
-    """Give (type, mount point, options) of each cgroup mount."""
-    rows = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    return [
-        (row[2], row[1], frozenset(row[3].split(",")))
-        for row in rows
-        if row[2].startswith("cgroup")
-    ]
+def parse_mounts(text: str) -> tuple[CgroupMount, ...]:
+    """Read the mounts of control groups from the text of /proc/self/mountinfo."""
+    return tuple(_mounts_in(text.splitlines()))
 
 
-def _own_groups() -> Mapping[str, str]:
+def _mounts_in(lines: list[str]) -> Iterator[CgroupMount]:
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        _, _, _, root, point, *_ = before.split()
+        kind, _, options = after.split(maxsplit=2)
+        if kind in {"cgroup", "cgroup2"}:
+            yield CgroupMount(
+                version=2 if kind == "cgroup2" else 1,
+                point=Path(point),
+                root=root,
+                options=frozenset(options.split(",")),
+            )
+
+
+def _own_groups(text: str) -> Mapping[str, str]:
     """Give this process's group by controller; the second version's under ""."""
-    rows = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    rows = (line.split(":", 2) for line in text.splitlines())
     return {name: path for _, names, path in rows for name in names.split(",")}
 
 
-def _second_version(
-    mounts: list[tuple[str, str, frozenset[str]]], own: Mapping[str, str]
-) -> Hierarchy | None:
-    """Give the unified hierarchy if groups with controllers can be made right here."""
-    points = [point for kind, point, _ in mounts if kind == "cgroup2"]
-    if not points or "" not in own:
+def _second_version(mounts: tuple[CgroupMount, ...], groups: Mapping[str, str]) -> Hierarchy | None:
+    """Give the nearest group, this process's own or one above it, below which ours can be.
+
+    Seldom is it its own: a group with processes cannot share controllers out among groups below
+    it, and a session or a service has its own processes in its group. The slice above has none.
+    To move a process into a group takes the right to write in the nearest group that is above
+    both it and where the process is now: that is the one given.
+    """
+    mount = next((mount for mount in mounts if mount.version == 2), None)
+    own = mount.place(groups.get("", "")) if mount else None
+    if not mount or not own:
         return None
-    folder = Path(points[0] + own[""])
+    for folder in (own, *own.parents):
+        controllers = _given_below(folder)
+        if controllers >= NEEDED_2 and _is_writable(folder, "cgroup.procs"):
+            return Hierarchy(version=2, folder=folder, controllers=controllers)
+        if folder == mount.point:
+            break
+    return None
+
+
+def _given_below(folder: Path) -> frozenset[str]:
+    """Give the controllers that groups below this one get, or that ours could, if we say so."""
+    given = _names(folder / "cgroup.subtree_control") & USED_2
+    if given >= NEEDED_2 or not _is_writable(folder, "cgroup.subtree_control"):
+        return given
+    is_top = not (folder / "cgroup.type").exists()  # the one group that may have processes too
+    is_empty = not _names(folder / "cgroup.procs")
+    if not (is_top or is_empty):
+        return given
+    return given | _names(folder / "cgroup.controllers") & NEEDED_2
+
+
+def _names(file: Path) -> frozenset[str]:
+    """Read words from a file of the kernel's; none if it cannot be read."""
     try:
-        given = (folder / "cgroup.subtree_control").read_text().split()
+        return frozenset(file.read_text(encoding="ascii").split())
     except OSError:
-        return None
-    if not os.access(folder, os.W_OK):
-        return None
-    return Hierarchy(version=2, folder=folder, controllers=frozenset(given))
+        return frozenset()
+
+
+def _is_writable(folder: Path, name: str) -> bool:
+    return os.access(folder, os.W_OK) and os.access(folder / name, os.W_OK)
 
 
 def _first_version(
-    mounts: list[tuple[str, str, frozenset[str]]], own: Mapping[str, str]
+    mounts: tuple[CgroupMount, ...], groups: Mapping[str, str]
 ) -> Iterator[Hierarchy]:
-    for kind, point, options in mounts:
-        controllers = frozenset(options & NEEDED)
-        if kind != "cgroup" or not controllers:
-            continue
-        folder = Path(point + own.get(min(controllers), "/"))
-        if os.access(folder, os.W_OK):
+    left = NEEDED  # a hierarchy may be mounted twice
+    for mount in mounts:
+        controllers = mount.options & left if mount.version == 1 else frozenset[str]()
+        folder = mount.place(groups.get(min(controllers), "/")) if controllers else None
+        if folder and _is_writable(folder, "cgroup.procs"):
+            left -= controllers
             yield Hierarchy(version=1, folder=folder, controllers=controllers)
 
 
@@ -110,10 +181,11 @@ class ZygoteGroup:
     def create(self) -> None:
         """Make them. Raises OSError where the host does not let us."""
         for hierarchy, folder in zip(self._hierarchies, self._folders, strict=True):
+            if hierarchy.version == 2:
+                _share_out(hierarchy.folder, hierarchy.controllers)
             folder.mkdir()
             if hierarchy.version == 2:
-                names = hierarchy.controllers & {"memory", "pids", "cpu"}
-                _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in names))
+                _share_out(folder, hierarchy.controllers)
 
     def add_call(self, quota: Quota) -> "CallGroup":
         """Make the groups of one call, with its limits set."""
@@ -224,6 +296,13 @@ class CallGroup:
             except OSError:
                 gone = False
         return gone
+
+
+def _share_out(folder: Path, controllers: frozenset[str]) -> None:
+    """Give controllers to the groups below one of the second version. Raises OSError."""
+    missing = controllers - _names(folder / "cgroup.subtree_control")
+    if missing:
+        _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
 
 
 def stale_groups(is_alive: Callable[[str], bool]) -> list[Path]:

@@ -49,9 +49,15 @@ class SubprocessBackend:
         self._use_control_groups = use_control_groups and bool(find_hierarchies())
         self._zygotes: OrderedDict[str, WarmZygote] = OrderedDict()
         self._starting = anyio.Lock()
+        self._enforced: dict[str, Enforced] = {}
 
     def enforced(self, policy: Policy) -> Enforced:
         """Say what holds each limit here. Raises CannotEnforce, naming what nothing here holds."""
+        if policy.fingerprint not in self._enforced:
+            self._enforced[policy.fingerprint] = self._find_enforced(policy)
+        return self._enforced[policy.fingerprint]
+
+    def _find_enforced(self, policy: Policy) -> Enforced:
         _refuse_what_is_not_here(policy)
         group = f"cgroup{find_hierarchies()[0].version}" if self._use_control_groups else ""
         landlock = "+landlock" if landlock_abi() else ""

@@ -13,8 +13,8 @@ __all__ = ["HostState", "attack"]
 
 GROWTH_BYTES: Final = 48 << 20
 """What this process may keep of an attack: freed memory that its allocator has not given back."""
-LOOK_SECONDS: Final = 0.005
-QUIET_LOOKS: Final = 4
+LOOK_SECONDS: Final = 0.01
+QUIET_LOOKS: Final = 8
 MOST_LOOKS: Final = 400
 
 

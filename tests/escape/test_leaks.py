@@ -370,4 +370,5 @@ def test_the_sizes_of_the_machine_are_those_of_the_policy(box: Sandbox) -> None:
     """L8: processors and memory; sysinfo(2) and load averages are the host's, and said to be."""
     program = "import os\n[os.cpu_count(), open('/proc/meminfo').readline().split()[1]]"
 
-    assert box.run(program).value[1] == str(box.policy.quota.memory_bytes // 1024)
+    quota = box.policy.quota
+    assert box.run(program).value == [quota.cpus, str(quota.memory_bytes // 1024)]

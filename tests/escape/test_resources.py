@@ -111,9 +111,9 @@ for pid in children:
     os.waitpid(pid, 0)
 len(children)
 """
-    box = sandbox_for(**PATIENT)
+    box = sandbox_for(**PATIENT, processes=31)
     with ThreadPoolExecutor(4) as callers:
-        results = list(callers.map(lambda _: box.run(program), range(4)))
+        results = list(callers.map(box.run, [program] * 4))
 
     assert [result.value for result in results] == [28] * 4
 

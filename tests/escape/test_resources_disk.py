@@ -4,6 +4,7 @@ Rows R5 to R29 of the catalogue of attacks.
 """
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,11 +42,9 @@ for _ in range(4):
         os._exit(0)
 for _ in range(4):
     os.wait()
-print("all held theirs")
+"whoever died of it"
 """
-    result = attack(sandbox_for(**SMALL), program)
-
-    assert (result.status, result.stdout) == ("memory_limit", "")
+    assert attack(sandbox_for(**SMALL), program).status == "memory_limit"
 
 
 FILL = """
@@ -157,22 +156,27 @@ except OSError as error:
 
 
 def test_pipes_hold_no_more_than_open_files_allow(sandbox_for: SandboxFor) -> None:
-    """R12: a group counts it; where there is none, 14 pipes of at most 1 MiB are all there is."""
+    """R12: a group counts them; without one, 14 pipes of at most 1 MiB are 14 MiB unseen.
+
+    For all guests of one user together pipe-user-pages-soft (64 MiB) is the bound, pipe(7).
+    """
     result = attack(sandbox_for(**SMALL, open_files=32), f"{PIPES}\nheld")
 
-    held = result.value
-    assert result.value == 0, (result.status, result.stdout, result.value, result.usage)
+    assert (result.status, 14 * 4 * KIB <= result.value <= 14 * MIB) == ("ok", True)
 
 
 SOCKETS = """
 import socket
 held, pairs = 0, []
 try:
-    while True:
+    while held < 300 << 20:
         pairs.append(socket.socketpair())
         for end in pairs[-1]:
             end.setblocking(False)
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+            try:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+            except PermissionError:
+                pass
             try:
                 while True:
                     held += end.send(bytes(1 << 15))
@@ -184,11 +188,19 @@ held
 """
 
 
-def test_sockets_hold_no_more_than_open_files_allow(sandbox_for: SandboxFor) -> None:
-    """R13: each end holds at most net.core.wmem_max twice, whatever it asks for, socket(7)."""
+def test_sockets_hold_no_more_than_their_buffers_allow(
+    sandbox_for: SandboxFor, mechanism: str
+) -> None:
+    """R13: a group counts them. Without one, 28 ends hold twice net.core.wmem_max each, unseen.
+
+    That was 220 MiB in one process of 32 descriptors where wmem_max is 4 MiB: see SECURITY.md.
+    """
+    buffer_bytes = 2 * int(Path("/proc/sys/net/core/wmem_max").read_text(encoding="ascii"))
     result = attack(sandbox_for(**SMALL, open_files=32), SOCKETS)
 
-    assert result.value == 0, (result.status, result.stdout, result.value, result.usage)
+    most_bytes = LIMIT if mechanism == "cgroup" else 28 * buffer_bytes
+    is_stopped = mechanism == "cgroup" and result.status == "memory_limit"
+    assert is_stopped or 0 < (result.value or 0) <= most_bytes
 
 
 PAGE_TABLES = """

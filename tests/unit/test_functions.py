@@ -116,7 +116,7 @@ def test_what_is_no_function_is_refused(thing: Any) -> None:
 
 
 def test_pickling_leaves_no_module_registered() -> None:
-    before: set[str] = cloudpickle.list_registry_pickle_by_value()
+    before = frozenset[str](cloudpickle.list_registry_pickle_by_value())
     function_call(top_level, [], {}, STRICT)
 
     assert cloudpickle.list_registry_pickle_by_value() == before

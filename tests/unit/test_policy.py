@@ -269,3 +269,11 @@ def test_every_key_says_what_it_means(owner: type[Document]) -> None:
 
 def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def test_asking_for_the_fingerprint_changes_nothing_else() -> None:
+    asked, other = Policy.load("strict"), Policy.load("strict")
+
+    narrowed = asked.narrow(wall_seconds=1.0) if asked.fingerprint else asked
+
+    assert (asked == other, narrowed.fingerprint != asked.fingerprint) == (True, True)
