@@ -119,6 +119,7 @@ def _raised(kind: str, message: str) -> dict[str, str]:
 def _become_python(call: Call) -> NoReturn:
     """Run source or a function to its end, threads and exit handlers included, then answer."""
     own_pid = os.getpid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[:] = [call["name"], *call["arguments"]]
     exit_code, body = python.perform(call)
     _finish_threads()

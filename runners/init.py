@@ -14,7 +14,7 @@ import lockdown
 
 PAYLOAD, ANSWER, STATUS = 3, 4, 5
 """The descriptors of a guest besides 0, 1 and 2. STATUS is closed in PID 2."""
-READY, ENDED, FAULT = b"R", b"\x01", b"F"
+FOLDER, READY, ENDED, FAULT = b"W", b"R", b"\x01", b"F"
 
 
 def main(
@@ -26,10 +26,15 @@ def main(
     """Run the program as PID 2 and wait. Never returns."""
     status = socket.socket(fileno=STATUS)
     try:
-        work_folder = lockdown.lock_down(walls, control_groups, processors)
+        work_folder = lockdown.move_in(walls, control_groups, processors)
+        # Before the limits: the kernel counts descriptors under way per user, so with a guest's
+        # own small limit every other guest of this user could keep us from sending, unix(7).
+        socket.send_fds(status, [FOLDER], [work_folder])
+        os.close(work_folder)
+        lockdown.lock_down(walls)
         pid = os.fork()
         if pid:
-            socket.send_fds(status, [READY], [work_folder, os.pidfd_open(pid)])
+            status.send(READY)
     except Exception as fault:  # noqa: BLE001 - whatever it is, the host must hear of it
         status.send(FAULT + f"{type(fault).__name__}: {fault}".encode())
         os._exit(1)

@@ -26,7 +26,7 @@ CONFIGURATION_BYTES = 1 << 20
 REMOVAL_TRIES = 500
 REMOVAL_PAUSE_SECONDS = 0.01
 
-_OUTER = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC
+_OUTER = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
 
 def main(control_descriptor: int) -> None:
@@ -64,6 +64,7 @@ def _become_zygote(control: socket.socket, plan: dict[str, Any], user: int, grou
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
         if user != 0:
             identity.map_identity(0, user, group)
+        kernel.set_host_name(b"sandbox")  # before a preload can ask for the host's
         view.build(plan["view"])
         if user == 0:
             _give_up_root(plan["user"])

@@ -6,7 +6,6 @@ thread, and a raw clone must not find the lock in another's hands.
 
 import ctypes
 import os
-import platform
 import struct
 
 CLONE_PIDFD = 0x1000  # clone(2)
@@ -45,7 +44,8 @@ _SAME_EVERYWHERE = {
     "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
 }
-NUMBER = _NUMBERS[platform.machine()] | _SAME_EVERYWHERE
+# Not platform.machine(): it keeps the host's name for whoever asks later.
+NUMBER = _NUMBERS[os.uname().machine] | _SAME_EVERYWHERE
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _python = ctypes.pythonapi

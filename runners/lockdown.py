@@ -50,8 +50,8 @@ class Walls(NamedTuple):
     landlock: Landlock
 
 
-def lock_down(walls: Walls, control_groups: list[int], processors: list[int]) -> int:
-    """Lock this process down and give a descriptor of its work folder, for the host."""
+def move_in(walls: Walls, control_groups: list[int], processors: list[int]) -> int:
+    """Make the new namespaces this guest's own; give a descriptor of its work folder."""
     _enter(control_groups)
     identity.map_identity(GUEST_USER, 0, 0)
     kernel.set_host_name(b"sandbox")
@@ -59,6 +59,11 @@ def lock_down(walls: Walls, control_groups: list[int], processors: list[int]) ->
         _raise_loopback()
     work_folder = _mount_private(walls)
     os.sched_setaffinity(0, processors)
+    return work_folder
+
+
+def lock_down(walls: Walls) -> None:
+    """Take every right away. There is no way back."""
     for limit, value in walls.limits:
         resource.setrlimit(limit, (value, value))  # soft = hard: no raising it again
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody in the guest may look into PID 1
@@ -66,7 +71,6 @@ def lock_down(walls: Walls, control_groups: list[int], processors: list[int]) ->
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     _restrict_files(walls.landlock)
     kernel.install_filter(walls.system_call_filter)
-    return work_folder
 
 
 def _enter(control_groups: list[int]) -> None:

@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import site
@@ -45,6 +46,8 @@ def main(control_descriptor: int) -> None:
     control = socket.socket(fileno=control_descriptor)
     control.set_inheritable(False)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+    _raise_open_files()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # or a guest could interrupt its PID 1
     try:
         configuration = json.loads(control.recv(MESSAGE_BYTES))
         walls = _make_walls(configuration)
@@ -54,6 +57,12 @@ def main(control_descriptor: int) -> None:
         return
     control.send(json.dumps({"ready": True}).encode())
     Zygote(control, walls, configuration).serve()
+
+
+def _raise_open_files() -> None:
+    """Allow as many descriptors as may be: those of all guests, here and under way to the host."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
@@ -124,12 +133,13 @@ class Zygote:
     def serve(self) -> None:
         """Answer requests and ends of guests until the host is gone."""
         while True:
-            for descriptor, _ in self._events.poll(self._patience()):
-                if descriptor == self._control.fileno():
-                    if not self._take_request():
-                        return
-                elif guest := self._guests.get(descriptor):  # reaped in this very round, maybe
+            ready = [descriptor for descriptor, _ in self._events.poll(self._patience())]
+            for descriptor in ready:
+                if guest := self._guests.get(descriptor):  # reaped in this very round, maybe
                     self._take_event(guest, descriptor)
+            # Last: a new guest takes the numbers of one that was reaped in this round.
+            if self._control.fileno() in ready and not self._take_request():
+                return
             self._end_forgotten()
 
     def _take_event(self, guest: Guest, descriptor: int) -> None:

@@ -1,6 +1,7 @@
 """One call from admission to its result."""
 
 import time
+
 import anyio
 
 from sandbox.backends.base import Backend, OnOutput, Sighting

@@ -96,7 +96,11 @@ class FullNetwork(Document):
 
 
 class FileGrant(Document):
-    """One file or folder of the host's that the guest sees, with all below it."""
+    """One file or folder of the host's that the guest sees, with all below it.
+
+    Grant no folder in which a program of the host listens on a Unix socket: whoever can read the
+    folder can connect, and no wall here tells a socket from a file.
+    """
 
     path: AbsolutePath
     """Where it is on the host: absolute and normalized. Never /, nor at or below /proc, /sys, /dev,

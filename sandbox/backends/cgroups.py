@@ -57,6 +57,8 @@ class CgroupMount:
 
     def place(self, group: str) -> Path | None:
         """Give a group's folder; None where this mount does not show it."""
+        if ".." in Path(group).parts:  # outside of this process's cgroup namespace
+            return None
         try:
             return self.point / Path(group).relative_to(self.root)
         except ValueError:
@@ -66,8 +68,11 @@ class CgroupMount:
 @cache
 def find_hierarchies() -> tuple[Hierarchy, ...]:
     """Find where this process may make groups that hold memory and processes; empty if nowhere."""
-    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
-    return choose_hierarchies(mounts, Path("/proc/self/cgroup").read_text(encoding="utf-8"))
+    mounts, own = (
+        Path("/proc/self", name).read_text(encoding="utf-8", errors="surrogateescape")
+        for name in ("mountinfo", "cgroup")
+    )
+    return choose_hierarchies(parse_mounts(mounts), own)
 
 
 def choose_hierarchies(mounts: tuple[CgroupMount, ...], own: str) -> tuple[Hierarchy, ...]:
@@ -89,7 +94,7 @@ def _mounts_in(lines: list[str]) -> Iterator[CgroupMount]:
     for line in lines:
         before, _, after = line.partition(" - ")
         _, _, _, root, point, *_ = before.split()
-        kind, _, options = after.split(maxsplit=2)
+        kind, *_, options = after.split(" ")
         if kind in {"cgroup", "cgroup2"}:
             yield CgroupMount(
                 version=2 if kind == "cgroup2" else 1,
@@ -302,7 +307,7 @@ def _share_out(folder: Path, controllers: frozenset[str]) -> None:
     """Give controllers to the groups below one of the second version. Raises OSError."""
     missing = controllers - _names(folder / "cgroup.subtree_control")
     if missing:
-        _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
+        _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(missing)))
 
 
 def stale_groups(is_alive: Callable[[str], bool]) -> list[Path]:

@@ -8,7 +8,10 @@ from typing import Final, TypeAlias
 
 import anyio
 
-__all__ = ["Channels"]
+__all__ = ["UNPRIVILEGED_USER", "Channels"]
+
+UNPRIVILEGED_USER: Final = 65534
+"""Who guests are on the host when the host is root."""
 
 READ_BYTES: Final = 1 << 18
 
@@ -35,6 +38,7 @@ class Channels:
         """Make a pipe from the guest, its bytes taken as they come; give the guest's end."""
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(ours, False)
+        _give_to_guest(theirs)
         self._readers[ours] = take
         self.on_ready(ours, lambda: self._read(ours))
         return theirs
@@ -43,6 +47,7 @@ class Channels:
         """Make a pipe to the guest; give our end, for send(), and the guest's."""
         theirs, ours = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(ours, False)
+        _give_to_guest(theirs)
         self._rest[ours] = memoryview(b"")
         return ours, theirs
 
@@ -107,3 +112,9 @@ class Channels:
         self._readers.pop(descriptor, None)
         self._rest.pop(descriptor, None)
         os.close(descriptor)
+
+
+def _give_to_guest(descriptor: int) -> None:
+    """Let the guest open this pipe again by its name, /dev/stdout, also when the host is root."""
+    if os.geteuid() == 0:
+        os.fchown(descriptor, UNPRIVILEGED_USER, UNPRIVILEGED_USER)

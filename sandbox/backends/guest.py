@@ -20,6 +20,7 @@ from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import Channels
 from sandbox.backends.meter import Meter, TreeUsage, parse_usage
 from sandbox.backends.payload import encode_call
+from sandbox.backends.processes import terminate_main
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call
 from sandbox.collect import Collected, DiskUse, collect_files, usage
@@ -66,10 +67,11 @@ class Guest:
         self._status, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status.setblocking(False)
         self._channels.on_ready(self._status.fileno(), self._take_status)
-        self._pidfd = self._work_folder = self._main = -1
+        self._pidfd = self._work_folder = -1
         self._launched_at = self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
-        self._is_killed = self._is_reaped = self._is_asked_to_end = False
+        self._is_locked_down = self._is_killed = False
+        self._is_reaped = self._is_asked_to_end = False
         self._fault = ""
         self._ended: InitReport | None = None
         self._stopped_by: Limit | None = None
@@ -110,7 +112,7 @@ class Guest:
 
     @property
     def _is_ready(self) -> bool:
-        return self._pidfd >= 0 and self._work_folder >= 0
+        return self._is_locked_down and self._pidfd >= 0 and self._work_folder >= 0
 
     # Giving it the call
 
@@ -190,8 +192,7 @@ class Guest:
             self._kill()
             return
         self._is_asked_to_end = True
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._main, signal.SIGTERM)
+        terminate_main(self._pidfd)
 
     def _stop(self, limit: Limit) -> None:
         """End the call for a limit; the first one is the reason."""
@@ -214,7 +215,7 @@ class Guest:
     def _take_status(self) -> None:
         """Take one message of the zygote's or of PID 1's."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 2)
+            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 1)
         except BlockingIOError:
             return
         except ConnectionResetError:
@@ -223,8 +224,10 @@ class Guest:
         match message[:1]:
             case b"S" if descriptors:
                 self._pidfd = descriptors[0]
-            case b"R" if len(descriptors) == 2:
-                self._work_folder, self._main = descriptors
+            case b"W" if descriptors:
+                self._work_folder = descriptors[0]
+            case b"R":
+                self._is_locked_down = True
             case b"\x01":
                 self._take_end(message)
             case b"X":
@@ -333,9 +336,9 @@ class Guest:
         self._channels.close()
         self._status.close()
         self._theirs.close()
-        for descriptor in (self._pidfd, self._work_folder, self._main):
+        for descriptor in (self._pidfd, self._work_folder):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._pidfd = self._work_folder = self._main = -1
+        self._pidfd = self._work_folder = -1
         if self._group:
             self._group.give_back()

@@ -3,11 +3,11 @@
 import struct
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sandbox.backends.base import Limit
 from sandbox.backends.cgroups import CallGroup
+from sandbox.backends.processes import pid_of
 from sandbox.backends.watchdog import Watchdog
 from sandbox.policy import Quota
 
@@ -46,7 +46,7 @@ class Meter:
         self._quota = quota
         self._cpus = cpus
         self._group = group
-        self._watchdog = None if group else Watchdog(_pid_of(pidfd), quota.memory_bytes)
+        self._watchdog = None if group else Watchdog(pid_of(pidfd), quota.memory_bytes)
         self._cpu_before = group.cpu_seconds() if group else 0.0
         self.over: list[Limit] = []
         """Limits that a look found exceeded."""
@@ -90,9 +90,3 @@ class Meter:
         if self._group:
             return self._group.peak_processes()
         return self._watchdog.peak_processes if self._watchdog else 0
-
-
-def _pid_of(pidfd: int) -> int:
-    """Give the process number behind a descriptor, as this process sees it, pidfd_open(2)."""
-    lines = Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii").splitlines()
-    return int(dict(line.split(":", 1) for line in lines)["Pid"])

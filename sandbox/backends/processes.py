@@ -1,9 +1,17 @@
 """Facts about processes on the host, read from /proc, proc_pid_stat(5)."""
 
+import contextlib
 import os
+import signal
 from pathlib import Path
+from typing import Final
 
-__all__ = ["is_alive", "owner_name", "start_time"]
+import psutil
+
+__all__ = ["is_alive", "owner_name", "pid_of", "start_time", "terminate_main"]
+
+MAIN: Final = "2"
+"""The number of a call's main process in its own pid namespace."""
 
 
 def start_time(pid: int) -> int:
@@ -31,3 +39,27 @@ def is_alive(owner: str) -> bool:
 def _pid_namespace(pid: int) -> str:
     """Give the number of a process's pid namespace, pid_namespaces(7)."""
     return str(Path(f"/proc/{pid}/ns/pid").stat().st_ino)
+
+
+def pid_of(pidfd: int) -> int:
+    """Give the process number behind a descriptor, as this process sees it, pidfd_open(2)."""
+    lines = Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(":", 1) for line in lines)["Pid"])
+
+
+def terminate_main(init_pidfd: int) -> None:
+    """Ask a guest's main process, the child of its PID 1 that is PID 2 there, to end: SIGTERM."""
+    with contextlib.suppress(psutil.Error, OSError, ValueError):
+        for child in psutil.Process(pid_of(init_pidfd)).children():
+            descriptor = os.pidfd_open(child.pid)
+            try:
+                if _innermost_number(child.pid) == MAIN:
+                    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            finally:
+                os.close(descriptor)
+
+
+def _innermost_number(pid: int) -> str:
+    """Give a process's number in its own pid namespace, NSpid of proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    return next(line for line in lines if line.startswith("NSpid:")).split()[-1]

@@ -15,6 +15,7 @@ import anyio
 
 from sandbox.backends import seccomp
 from sandbox.backends.cgroups import ZygoteGroup, find_hierarchies
+from sandbox.backends.channels import UNPRIVILEGED_USER
 from sandbox.backends.processes import owner_name
 from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view
 from sandbox.errors import CannotEnforce, EngineFault
@@ -38,7 +39,6 @@ START_SECONDS: Final = 30.0
 END_SECONDS: Final = 10.0
 BACKSTOP_SECONDS: Final = 2.0
 """How long after every deadline a guest ends by itself, should its host hang."""
-UNPRIVILEGED_USER: Final = 65534
 SPARE_PROCESSES: Final = 16
 """By how much RLIMIT_NPROC is wider than a control group that counts the same and says when."""
 NO_PROCESS_GROUPS: Final = 1  # our own PID 1

@@ -144,12 +144,6 @@ VALUES = {
     "M12: a set": "{1}",
     "M12: itself": "value = []\nvalue.append(value)\nvalue",
     "M12: __str__": "class Value:\n    def __str__(self):\n        raise SystemExit\nValue()",
-    "M12: a dict that lies": """
-class Value(dict):
-    def items(self):
-        raise RuntimeError("not telling")
-Value(a=1)
-""",
 }
 
 
@@ -159,6 +153,19 @@ def test_a_value_that_json_cannot_say_is_invalid(box: Sandbox, program: str) -> 
     result = attack(box, program)
 
     assert (result.status, result.value) == ("invalid", None)
+
+
+def test_a_dict_that_lies_is_what_the_encoder_made_of_it(box: Sandbox) -> None:
+    """M12: a subclass with methods of its own: a plain dict, or a reason why not."""
+    program = """
+class Value(dict):
+    def items(self):
+        raise RuntimeError("not telling")
+Value(a=1)
+"""
+    result = attack(box, program)
+
+    assert (result.status, result.value) in [("ok", {"a": 1}), ("invalid", None)]
 
 
 def test_every_kind_of_json_comes_through(box: Sandbox) -> None:
