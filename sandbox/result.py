@@ -38,7 +38,8 @@ ok: ended as it should, with a value that keeps the rules. error: the code raise
 answer. exit: ended with another exit code than 0. signal: killed by a signal that was not ours.
 timeout: over quota.wall_seconds. cpu_limit, memory_limit, process_limit, output_limit, disk_limit:
 over that quota. denied: the policy forbids it. invalid: the value is not JSON, or over
-quota.result_bytes or quota.result_depth. cancelled: the caller no longer wanted it.
+quota.result_bytes or quota.result_depth. cancelled: given up without an exception, as a batch
+does; a cancelled task raises instead.
 """
 
 

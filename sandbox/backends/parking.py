@@ -29,6 +29,11 @@ class WarmZygote:
         """Whether guests can still come from it."""
         return self._zygote.is_usable
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call runs on it."""
+        return self._running == 0
+
     async def start(self) -> None:
         """Start the zygote. Raises EngineFault or CannotEnforce; leaves nothing."""
         await self._zygote.start()
@@ -36,13 +41,15 @@ class WarmZygote:
     @asynccontextmanager
     async def guest(self) -> AsyncGenerator[Guest]:
         """Give a guest for one call; it is dead and gone when the block is left."""
-        guest = await self._take()
-        self._running += 1
+        self._running += 1  # from here on it is not idle, and not ended to make room
         try:
-            yield guest
+            guest = await self._take()
+            try:
+                yield guest
+            finally:
+                await guest.close()
         finally:
             self._running -= 1
-            await guest.close()
 
     async def park(self) -> None:
         """Launch a guest for a later call, if fewer wait than run now. It comes up by itself."""

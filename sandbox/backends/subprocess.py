@@ -98,6 +98,7 @@ class SubprocessBackend:
 
     async def _start(self, key: str, policy: Policy) -> WarmZygote:
         sweep()
+        await self._make_room()
         plan = ZygotePlan(
             policy=policy,
             interpreter=self._interpreter,
@@ -109,6 +110,12 @@ class SubprocessBackend:
         await zygote.start()
         self._zygotes[key] = zygote
         return zygote
+
+    async def _make_room(self) -> None:
+        """End the zygotes used longest ago while there are too many; never one that runs a call."""
+        idle = [key for key, zygote in self._zygotes.items() if zygote.is_idle]
+        for key in idle[: max(0, len(self._zygotes) - MOST_ZYGOTES + 1)]:
+            await self._zygotes.pop(key).aclose()
 
     async def aclose(self) -> None:
         """End every zygote and what hangs on it."""

@@ -19,9 +19,18 @@ SMALL = {"memory_bytes": LIMIT, "wall_seconds": 20.0, "cpu_seconds": 20.0}
 EMFILE, ENOSYS = 24, 38
 
 
+HOARD = "import time\nblock = bytearray(200 << 20)\ntime.sleep(1)"
+
+
 def test_anonymous_memory_ends_at_the_limit(sandbox_for: SandboxFor) -> None:
     """R5."""
-    result = attack(sandbox_for(**SMALL), "block = bytearray(200 << 20)\nprint('got it')")
+    program = """
+import time
+block = bytearray(200 << 20)
+time.sleep(1)  # long enough to be seen by a watchdog
+print("got it")
+"""
+    result = attack(sandbox_for(**SMALL), program)
 
     assert (result.status, result.stdout) == ("memory_limit", "")
 
@@ -79,7 +88,7 @@ def test_a_full_disk_is_empty_for_the_next_call(sandbox_for: SandboxFor) -> None
 def test_a_file_is_gone_after_a_kill_for_memory(sandbox_for: SandboxFor) -> None:
     """R8: no call finds what another left in its last moment."""
     box = sandbox_for(**SMALL)
-    killed = attack(box, "open('/dev/shm/left', 'w').write('x')\nblock = bytearray(200 << 20)")
+    killed = attack(box, f"open('/dev/shm/left', 'w').write('x')\n{HOARD}")
     found = box.run("import os\nos.listdir('/dev/shm') + os.listdir('/tmp')").value
 
     assert (killed.status, found) == ("memory_limit", [])
@@ -304,7 +313,7 @@ locked, huge
 def test_a_kill_for_memory_spares_the_zygote(sandbox_for: SandboxFor) -> None:
     """R17: the next call has no new one to start, and attack() counts who is left."""
     box = sandbox_for(**SMALL)
-    killed = attack(box, "block = bytearray(200 << 20)")
+    killed = attack(box, HOARD)
     started = time.monotonic()
     answered = box.run("6 * 7")
 
