@@ -33,6 +33,8 @@ def encode(document: dict[str, Any], *, depth: int, limit_bytes: int) -> bytes:
 def _encode(document: dict[str, Any], depth: int) -> bytes:
     text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     _check_depth(document, depth)
+    if text.count("{") > 1:  # the first is the answer's own
+        json.loads(text, object_pairs_hook=_unique)
     return text.encode()  # a lone surrogate is refused here
 
 
@@ -45,6 +47,13 @@ def _check_depth(document: dict[str, Any], depth: int) -> None:
             return
     reason = f"the value is nested deeper than {depth} levels: quota.result_depth"
     raise NotJson(reason)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse keys that differ in Python and are the same in JSON, such as 1 and "1"."""
+    if len({key for key, _ in pairs}) < len(pairs):
+        reason = "the value has two keys that are the same in JSON"
+        raise NotJson(reason)
 
 
 def _children(value: Any) -> list[Any]:

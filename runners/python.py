@@ -1,6 +1,7 @@
 """Runs Python of the call: source with a value at its end, or a function by name or by value."""
 
 import ast
+import contextlib
 import importlib
 import linecache
 import sys
@@ -25,7 +26,7 @@ def perform(call: Call) -> tuple[int, bytes]:
         return _exit_code(request), answer.encode({"value": None}, **limits)
     except BaseException as error:  # noqa: BLE001 - whatever the code raised goes to the host
         raised = _describe(error)
-        sys.stderr.write(raised["traceback"])
+        _show(raised["traceback"])
         return 1, answer.encode({"raised": raised}, **limits)
 
 
@@ -88,7 +89,7 @@ def _exit_code(request: SystemExit) -> int:
         return 0
     if isinstance(request.code, int):
         return request.code & 0xFF
-    sys.stderr.write(f"{request.code}\n")
+    _show(f"{request.code}\n")
     return 1
 
 
@@ -102,4 +103,12 @@ def _describe(error: BaseException) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - a guest's own exception may fail to show itself
         lines = [f"{type(error).__name__}\n"]
     text = "".join(lines)[-MOST_TRACEBACK_CHARACTERS:]
-    return {"type": type(error).__name__, "message": answer.text_of(error), "traceback": text}
+    said = {"type": type(error).__name__, "message": answer.text_of(error), "traceback": text}
+    # Half a surrogate pair can be in any of them, and in no JSON.
+    return {key: words.encode(errors="backslashreplace").decode() for key, words in said.items()}
+
+
+def _show(text: str) -> None:
+    """Write to stderr, whatever the program did to it."""
+    with contextlib.suppress(Exception):
+        sys.stderr.write(text)

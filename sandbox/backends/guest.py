@@ -28,10 +28,13 @@ from sandbox.errors import EngineFault
 from sandbox.result import LeftOutFile, Usage
 from sandbox.wire import (
     REPORT_BYTES,
+    Claim,
     FrameReader,
     InitReport,
     Malformed,
     OutputBuffer,
+    Returned,
+    Unfit,
     parse_answer,
     parse_partials,
     parse_report,
@@ -294,7 +297,7 @@ class Guest:
         if used.is_full:
             reached.add("disk")
         return Sighting(
-            claim=parse_answer(self._frames, depth=depth),
+            claim=self._claim(),
             ended=self._ended,
             stopped_by=self._stopped_by,
             limits_hit=self._group.limits_hit() if self._group else frozenset(),
@@ -311,6 +314,14 @@ class Guest:
                 LeftOutFile(path=each.path, reason=each.reason) for each in collected.left_out
             ),
         )
+
+    def _claim(self) -> Claim:
+        """Read what the guest claims; its own side keeps to the quota, so what is over it lies."""
+        claim = parse_answer(self._frames, depth=self._quota.result_depth)
+        size_bytes = len(self._frames.answer or b"")
+        if isinstance(claim, Returned) and size_bytes > self._quota.result_bytes:
+            return Unfit(f"the value is {size_bytes} bytes of JSON: over quota.result_bytes")
+        return claim
 
     def _usage(self, used: DiskUse) -> Usage:
         meter, dead = self._meter, self._used_by_the_dead

@@ -94,9 +94,17 @@ class Interpreter:
         """Where a guest finds it."""
         return self.guest_path(self.executable)
 
+    def library_path(self) -> dict[str, str]:
+        """Give the variable that an interpreter with a shared library needs in another place."""
+        folder = f"{self.prefix}/lib"
+        is_moved = self.guest_path(folder) != folder
+        is_shared = any(Path(folder).glob("libpython*.so*"))
+        return {"LD_LIBRARY_PATH": self.guest_path(folder)} if is_moved and is_shared else {}
+
     def guest_path(self, path: str) -> str:
         """Give the neutral place of a path of this interpreter: the host's own says too much."""
-        if self.prefix == "/usr" or self.prefix.startswith("/usr/"):
+        is_ours = path == self.prefix or path.startswith(f"{self.prefix}/")
+        if not is_ours or path == "/usr" or path.startswith("/usr/"):
             return path
         return PREFIX + path.removeprefix(self.prefix)
 

@@ -206,12 +206,16 @@ class Zygote:
 
     async def _wait_ready(self) -> None:
         await anyio.wait_readable(self._control)
-        answer: dict[str, Any] = json.loads(self._control.recv(MOST_MESSAGE_BYTES) or b"{}")
+        try:
+            message = self._control.recv(MOST_MESSAGE_BYTES)
+        except ConnectionResetError:  # it went without reading all of ours
+            message = b""
+        answer: dict[str, Any] = json.loads(message or b"{}")
         if answer.get("ready"):
             return
         reason = answer.get("fault") or self.last_words() or "it ended without a word"
-        message = f"no guest can be prepared under this policy: {reason}: see 'sandbox doctor'"
-        raise CannotEnforce(message) if "fault" in answer else EngineFault(message)
+        message_text = f"no guest can be prepared under this policy: {reason}: see 'sandbox doctor'"
+        raise CannotEnforce(message_text) if "fault" in answer else EngineFault(message_text)
 
     def last_words(self) -> str:
         """Give the last line that the keeper or the zygote wrote about its own failure."""
@@ -294,6 +298,7 @@ def _environment(policy: Policy, interpreter: Interpreter, cpus: int) -> dict[st
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",
         **dict.fromkeys(names, str(cpus)),
+        **interpreter.library_path(),
         **inherited,
         **policy.environment.values,
     }

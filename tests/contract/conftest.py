@@ -1,11 +1,12 @@
 """What a call may leave behind on the host, counted: processes, descriptors, groups, mounts.
 
-A backend may keep a guest ready for the next call, and brings it up in its own time. So what is
-counted is what is there once nothing changes any more; a call's own processes would stay in it.
+A backend keeps a guest ready for the next call and brings it up in its own time, so these tests
+wait for it; a process that a call had left would stay, and the count never be as before.
 """
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from sandbox.backends.processes import owner_name
 from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.result import ErrorInfo, Result
 
+OUR_MOUNTS = ("/run/sandbox", "/run/scratch", "/box", "/opt/python", "/opt/packages")
+"""Where guests have mounts of their own; other programs on this host mount elsewhere."""
 LOOK_SECONDS = 0.01
-QUIET_LOOKS = 5
-MOST_LOOKS = 500
+PATIENCE_SECONDS = 10.0
+WARM_PROCESSES = 4
+"""Keeper, zygote, and the two of a guest that waits for its call."""
 
 NewBackend = Callable[[], Backend]
 
@@ -66,35 +70,38 @@ def _descriptor_kinds() -> tuple[str, ...]:
 
 
 def _belongings_now() -> Belongings:
+    gc.collect()
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     return Belongings(
         processes=len(psutil.Process().children(recursive=True)),
         descriptors=_descriptor_kinds(),
         # anyio keeps its worker threads for the next use, and ends them itself
         threads=frozenset(each.name for each in threading.enumerate() if "worker" not in each.name),
         groups=len(groups_of(owner_name())),
-        mounts=len(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()),
+        mounts=len([row for row in mounts.splitlines() if row.split()[1].startswith(OUR_MOUNTS)]),
     )
 
 
-def _belongings_at_rest() -> Belongings:
-    """Look until nothing has changed for a while; guests that are kept ready are then there."""
-    gc.collect()
+def wait_for(look: BelongingsNow, is_there: Callable[[Belongings], bool]) -> Belongings:
+    """Look until it is there, at most for a while; give the last look."""
     pause = threading.Event()
-    held = _belongings_now()
-    quiet_looks = looks = 0
-    while quiet_looks < QUIET_LOOKS and looks < MOST_LOOKS:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_there(seen := look()) and time.monotonic() < deadline:
         pause.wait(LOOK_SECONDS)
-        seen = _belongings_now()
-        quiet_looks = quiet_looks + 1 if seen == held else 0
-        held = seen
-        looks += 1
-    return held
+    return seen
+
+
+def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
+    """Warm a new sandbox up and wait for all that it keeps ready for its next call."""
+    before = look().processes
+    warm_up()
+    return wait_for(look, lambda seen: seen.processes >= before + WARM_PROCESSES)
 
 
 @pytest.fixture
 def belongings() -> BelongingsNow:
-    """Look at what this process has, once nothing changes any more."""
-    return _belongings_at_rest
+    """Look at what this process has now."""
+    return _belongings_now
 
 
 @pytest.fixture

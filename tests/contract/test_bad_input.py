@@ -50,6 +50,7 @@ BAD_CALLS: dict[str, tuple[Use, str]] = {
     "a keyword that is no JSON": (lambda box: box.call("json:dumps", 1, indent={1}), "JSON"),
     "a function that holds a lock": (lambda box: box.call(_locked()), "cannot be sent"),
     "a function that holds a file": (lambda box: box.call(_with_a_file()), "cannot be sent"),
+    "a method of a lock": (lambda box: box.call(threading.Lock().locked), "cannot be sent"),
     "no function at all": (lambda box: box.call(42), "42"),  # type: ignore[arg-type]  # ditto
 }
 
@@ -62,7 +63,11 @@ def _endless() -> list[Any]:
 
 def _locked() -> Callable[[], bool]:
     lock = threading.Lock()
-    return lock.locked
+
+    def is_locked() -> bool:
+        return lock.locked()
+
+    return is_locked
 
 
 def _with_a_file() -> Callable[[], str]:

@@ -102,7 +102,7 @@ def test_a_lie_before_the_true_answer_spoils_it_or_changes_nothing(box: Sandbox,
 def test_how_it_ended_overrules_what_it_said(
     sandbox_for: SandboxFor, end: str, status: str
 ) -> None:
-    box = sandbox_for(wall_seconds=1.5, cpu_seconds=0.5)
+    box = sandbox_for(wall_seconds=3.0, cpu_seconds=0.3)
 
     assert box.run(f"{FORGE}\nsend(value(42))\n{end}").status == status
 
@@ -110,7 +110,7 @@ def test_how_it_ended_overrules_what_it_said(
 @pytest.mark.slow
 @pytest.mark.parametrize(("end", "status"), OVERRULED.values(), ids=OVERRULED.keys())
 def test_a_bad_end_has_no_value(sandbox_for: SandboxFor, end: str, status: str) -> None:
-    box = sandbox_for(wall_seconds=1.5, cpu_seconds=0.5)
+    box = sandbox_for(wall_seconds=3.0, cpu_seconds=0.3)
 
     assert (box.run(f"{FORGE}\nsend(value(42))\n{end}").value, status) == (None, status)
 
