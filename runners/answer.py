@@ -41,7 +41,7 @@ def _encode(document: dict[str, Any], depth: int) -> bytes:
 def _check_depth(document: dict[str, Any], depth: int) -> None:
     """Refuse what is nested too deep, level by level: no recursion of our own."""
     level: list[Any] = list(document.values())
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [inner for value in level for inner in _children(value)]
         if not level:
             return

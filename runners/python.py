@@ -14,6 +14,8 @@ import answer
 
 Call = dict[str, Any]
 MOST_TRACEBACK_CHARACTERS = 20_000
+MOST_MESSAGE_CHARACTERS = 10_000
+MOST_ERROR_BYTES = 1 << 18
 
 
 def perform(call: Call) -> tuple[int, bytes]:
@@ -27,7 +29,7 @@ def perform(call: Call) -> tuple[int, bytes]:
     except BaseException as error:  # noqa: BLE001 - whatever the code raised goes to the host
         raised = _describe(error)
         _show(raised["traceback"])
-        return 1, answer.encode({"raised": raised}, **limits)
+        return 1, answer.encode({"raised": raised}, depth=2, limit_bytes=MOST_ERROR_BYTES)
 
 
 def compile_program(
@@ -103,7 +105,8 @@ def _describe(error: BaseException) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - a guest's own exception may fail to show itself
         lines = [f"{type(error).__name__}\n"]
     text = "".join(lines)[-MOST_TRACEBACK_CHARACTERS:]
-    said = {"type": type(error).__name__, "message": answer.text_of(error), "traceback": text}
+    message = answer.text_of(error)[:MOST_MESSAGE_CHARACTERS]
+    said = {"type": type(error).__name__[:1000], "message": message, "traceback": text}
     # Half a surrogate pair can be in any of them, and in no JSON.
     return {key: words.encode(errors="backslashreplace").decode() for key, words in said.items()}
 

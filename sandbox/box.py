@@ -107,15 +107,23 @@ class AsyncSandbox:
 
     async def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
         """Run a call that was made before."""
-        if self._is_closed:
-            message = "this sandbox is closed: make another"
-            raise EngineFault(message)
+        self.check_open()
         return await self._engine.execute(call, self.policy, on_output)
 
     async def aclose(self) -> None:
         """End everything of this sandbox. Calls that still run fail with EngineFault."""
-        self._is_closed = True
+        self.refuse_more()
         await self._engine.aclose()
+
+    def refuse_more(self) -> None:
+        """Take no further call."""
+        self._is_closed = True
+
+    def check_open(self) -> None:
+        """Raise EngineFault if this sandbox takes no further call."""
+        if self._is_closed:
+            message = "this sandbox is closed: make another"
+            raise EngineFault(message)
 
     async def __aenter__(self) -> Self:
         """Give itself."""
@@ -201,6 +209,7 @@ class Sandbox:
     def close(self) -> None:
         """End everything of this sandbox; a second time does nothing."""
         with self._opening:
+            self._inner.refuse_more()
             portal, self._portal = self._portal, None
             if portal and self._thread:
                 portal.call(self._inner.aclose)
@@ -235,6 +244,7 @@ class Sandbox:
 
     def _open_portal(self) -> BlockingPortal:
         with self._opening:
+            self._inner.check_open()
             if self._portal is None:
                 self._portal, self._thread = _start_portal()
             return self._portal

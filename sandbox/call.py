@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from keyword import iskeyword
+from pathlib import PurePosixPath
 from typing import Final, TypeAlias
 
 from sandbox.errors import BadCall
@@ -32,6 +34,12 @@ class _Given:
         """Raise BadCall for a file name that is not a plain relative path."""
         for name in self.files:
             _check_file_name(name)
+            for parent in PurePosixPath(name).parents:
+                if str(parent) in self.files:
+                    message = (
+                        f"the file name {str(parent)!r} is also the folder of {name!r}: rename it"
+                    )
+                    raise BadCall(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,8 @@ class Source(_Given):
             raise BadCall(message)
         _check_text("the source", self.source)
         for name in self.inputs:
-            if not name.isidentifier():
-                message = f"the input {name!r} is not a Python name: rename it"
+            if not name.isidentifier() or iskeyword(name) or name.startswith("__"):
+                message = f"the input {name!r} is not a Python name of yours to give: rename it"
                 raise BadCall(message)
         _check_json("inputs", dict(self.inputs))
         for argument in (self.name, *self.arguments):

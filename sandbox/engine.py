@@ -6,6 +6,7 @@ import anyio
 
 from sandbox.backends.base import Backend, OnOutput, Sighting
 from sandbox.call import Call, Command
+from sandbox.errors import BadCall
 from sandbox.policy import NoPrograms, Policy
 from sandbox.result import Enforced, ErrorInfo, Phases, Result
 from sandbox.verdict import Verdict, judge
@@ -27,6 +28,7 @@ class Engine:
         enforced = self._backend.enforced(policy)
         if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
             return _denied(policy, enforced)
+        _check_files(call, policy)
         asked = time.monotonic()
         # A borrower of its own for each call: one task may run several.
         async with _Place(self._places):
@@ -51,6 +53,21 @@ class _Place:
 
     async def __aexit__(self, *_: object) -> None:
         self._places.release_on_behalf_of(self)
+
+
+def _check_files(call: Call, policy: Policy) -> None:
+    """Raise BadCall for input files that the guest's own quotas would refuse."""
+    quota = policy.quota
+    for name, content in call.files.items():
+        if len(content) > quota.file_bytes:
+            message = f"the file {name!r} is over quota.file_bytes = {quota.file_bytes}"
+            raise BadCall(message)
+    if sum(map(len, call.files.values())) > quota.disk_bytes:
+        message = f"the files together are over quota.disk_bytes = {quota.disk_bytes}"
+        raise BadCall(message)
+    if len(call.files) > quota.disk_files:
+        message = f"the files are {len(call.files)}, over quota.disk_files = {quota.disk_files}"
+        raise BadCall(message)
 
 
 def _denied(policy: Policy, enforced: Enforced) -> Result:

@@ -1,5 +1,6 @@
 """One verdict from what the host saw. The only place where a status is decided."""
 
+import errno
 import signal
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,9 @@ class Verdict:
     error: ErrorInfo | None = None
 
 
+SHELL_BASE: Final = 128
+"""A shell that lost its child to signal n exits with this and n."""
+
 _STATUS: Final[dict[Limit, Status]] = {
     "memory": "memory_limit",
     "processes": "process_limit",
@@ -36,15 +40,34 @@ _STATUS: Final[dict[Limit, Status]] = {
 def judge(call: Call, seen: Sighting, quota: Quota) -> Verdict:
     """Decide what became of a call. What the guest claims can make it worse, never better."""
     hit = {*seen.limits_hit, *([seen.stopped_by] if seen.stopped_by else [])}
+    if hit & {"wall", "cpu"}:  # a tree that was full and then hung was full first
+        hit |= seen.limits_reached & {"processes"}
     for limit in _STATUS:
         if limit in hit:
             return _over(limit, quota)
     verdict = _by_its_end(call, seen, quota)
     if verdict.status in {"error", "exit", "signal"}:
+        reached = {*seen.limits_reached, *_met(seen)}
         for limit in _STATUS:
-            if limit in seen.limits_reached:
+            if limit in reached:
                 return _over(limit, quota)
     return verdict
+
+
+def _met(seen: Sighting) -> set[Limit]:
+    """Give the limits that a failed call says it met, where nothing else tells of it.
+
+    A claim, but one that only names a failure: it cannot make an ok of it.
+    """
+    if isinstance(seen.ended, MainExited) and seen.ended.code == SHELL_BASE + signal.SIGXFSZ:
+        return {"disk"}
+    if not isinstance(seen.claim, Raised):
+        return set()
+    message = seen.claim.message
+    if message.startswith((f"[Errno {errno.EFBIG}]", f"[Errno {errno.ENOSPC}]")):
+        return {"disk"}
+    is_refused = message.startswith(f"[Errno {errno.EAGAIN}]") or "start new thread" in message
+    return {"processes"} if is_refused and "processes" not in seen.counted else set()
 
 
 def _by_its_end(call: Call, seen: Sighting, quota: Quota) -> Verdict:

@@ -38,6 +38,8 @@ class Sighting:
     prepared_seconds: float
     ran_seconds: float
     torn_down_seconds: float
+    counted: frozenset[Limit] = frozenset()
+    """Limits whose refusals the kernel counts here, so that limits_hit has them for certain."""
     partial: tuple[Json, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     left_out: tuple[LeftOutFile, ...] = ()

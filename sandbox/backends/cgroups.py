@@ -204,15 +204,15 @@ class ZygoteGroup:
         version = self._hierarchies[0].version
         return CallGroup(version, folders, quota, self._busy)
 
-    def remove(self) -> None:
-        """Remove what is left of them; the keeper does the same when this process cannot."""
+    def remove(self) -> bool:
+        """Remove what is left of them, and say whether all are gone. The keeper does the same."""
         for folder in self._folders:
             with suppress(OSError):
-                for inner in folder.iterdir():
-                    if inner.is_dir():
-                        inner.rmdir()
+                for inner in filter(Path.is_dir, folder.iterdir()):
+                    inner.rmdir()
             with suppress(OSError):
                 folder.rmdir()
+        return not any(folder.exists() for folder in self._folders)
 
 
 class CallGroup:
@@ -264,7 +264,7 @@ class CallGroup:
         """Give the processor time of the whole tree so far, the dead included."""
         if self._version == 2:
             return _counter(f"{self._cpu}/cpu.stat", "usage_usec") / 1e6
-        return int(_read(f"{self._cpu}/cpuacct.usage")) / 1e9
+        return int(_read(f"{self._cpu}/cpuacct.usage") or 0) / 1e9
 
     def peak_memory_bytes(self) -> int:
         """Give the most memory that the tree had at once; 0 where the kernel does not say."""

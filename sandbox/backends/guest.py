@@ -50,6 +50,8 @@ ANSWER_SLACK_BYTES: Final = 1 << 18
 """Room for an error's text beside quota.result_bytes."""
 INLINE_BYTES, INLINE_FILES = 1 << 20, 100
 """A work folder up to this size is read without leaving the event loop."""
+SHARED_BYTES: Final = 16 << 20
+"""What a guest's process may have in memory that is the zygote's."""
 OWN_FILES: Final = 4
 """Inodes of the scratch space that are there before the guest is."""
 ALONE: Final = b"\x01"
@@ -71,10 +73,10 @@ class Guest:
         self._status.setblocking(False)
         self._channels.on_ready(self._status.fileno(), self._take_status)
         self._pidfd = self._work_folder = -1
-        self._launched_at = self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
+        self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
         self._is_locked_down = self._is_killed = False
-        self._is_reaped = self._is_asked_to_end = False
+        self._is_reaped = self._is_asked_to_end = self._is_overrun = False
         self._fault = ""
         self._ended: InitReport | None = None
         self._stopped_by: Limit | None = None
@@ -89,7 +91,6 @@ class Guest:
 
     async def launch(self) -> None:
         """Ask the zygote for it; it comes up by itself. Raises EngineFault."""
-        self._launched_at = time.monotonic()
         self._stdin, stdin = self._channels.make_writer()
         stdout = self._channels.make_reader(self._take_stdout)
         stderr = self._channels.make_reader(self._take_stderr)
@@ -124,7 +125,7 @@ class Guest:
         self._begun_at = time.monotonic()
         self._on_output = on_output
         while not self._is_ready:
-            await self._step(self._launched_at + LAUNCH_SECONDS)
+            await self._step(self._last_moment())
         self._asked_at = time.monotonic()
         self._meter = Meter(self._quota, self._zygote.cpus, self._group, self._pidfd)
         with suppress(OSError):  # its end is told by the status, not by this
@@ -158,7 +159,7 @@ class Guest:
         """Give when patience with our own side ends."""
         if self._is_killed:
             return self._ended_at + DEATH_SECONDS
-        return float("inf") if self._is_ready else self._launched_at + LAUNCH_SECONDS
+        return float("inf") if self._is_ready else self._begun_at + LAUNCH_SECONDS
 
     def _next_moment(self) -> float:
         """Give when something must be done though nothing happens."""
@@ -216,11 +217,14 @@ class Guest:
     # What comes from it
 
     def _take_status(self) -> None:
-        """Take one message of the zygote's or of PID 1's."""
+        """Take every message of the zygote's and of PID 1's that has come."""
+        with suppress(BlockingIOError):
+            while not self._fault and not self._is_reaped:
+                self._take_message()
+
+    def _take_message(self) -> None:
         try:
             message, descriptors, _, _ = socket.recv_fds(self._status, 512, 1)
-        except BlockingIOError:
-            return
         except ConnectionResetError:
             # The other side went without reading all of ours; what it said last is still there.
             return
@@ -252,9 +256,10 @@ class Guest:
             self._ended = parse_report(message[:REPORT_BYTES])
         except Malformed as reason:
             self._fault = str(reason)
+        is_alone = message[REPORT_BYTES:] == ALONE
         if self._meter and not self._group:
             self._meter.look(self._disk_bytes())
-        is_alone = message[REPORT_BYTES:] == ALONE
+            self._is_overrun = not is_alone and "processes" in self._meter.reached
         self._linger_until = self._ended_at + (DEATH_SECONDS if is_alone else STRAGGLER_SECONDS)
 
     def _take_stdout(self, chunk: bytes) -> None:
@@ -300,8 +305,9 @@ class Guest:
             claim=self._claim(),
             ended=self._ended,
             stopped_by=self._stopped_by,
-            limits_hit=self._group.limits_hit() if self._group else frozenset(),
+            limits_hit=self._limits_hit(),
             limits_reached=frozenset(reached),
+            counted=frozenset({"memory", "processes"}) if self._group else frozenset(),
             stdout=self._stdout,
             stderr=self._stderr,
             usage=self._usage(used),
@@ -314,6 +320,15 @@ class Guest:
                 LeftOutFile(path=each.path, reason=each.reason) for each in collected.left_out
             ),
         )
+
+    def _limits_hit(self) -> frozenset[Limit]:
+        """Give the limits at which the kernel refused or killed; without a group, what shows it."""
+        if self._group:
+            return self._group.limits_hit()
+        hit: set[Limit] = {"processes"} if self._is_overrun else set()
+        if self._used_by_the_dead.memory_bytes > self._quota.memory_bytes + SHARED_BYTES:
+            hit.add("memory")  # it was over for less than a look of the watchdog
+        return frozenset(hit)
 
     def _claim(self) -> Claim:
         """Read what the guest claims; its own side keeps to the quota, so what is over it lies."""
@@ -340,10 +355,13 @@ class Guest:
     async def close(self) -> None:
         """Kill it if it lives, wait until its last process is dead, and give everything back."""
         self._on_output = None
-        with anyio.CancelScope(shield=True), suppress(EngineFault):
-            while not self._is_reaped:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(DEATH_SECONDS):
+            while not self._is_reaped and not self._fault:
                 self._kill()
-                await self._step(self._last_moment())
+                await self._channels.wait(float("inf"))
+            if self._pidfd >= 0 and not self._is_reaped:  # nobody is there to say it
+                self._kill()
+                await anyio.wait_readable(self._pidfd)
         self._channels.close()
         self._status.close()
         self._theirs.close()

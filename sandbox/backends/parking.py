@@ -88,6 +88,7 @@ class WarmZygote:
 
     async def aclose(self) -> None:
         """End the parked guests and the zygote."""
+        self._zygote.let_go()  # all of them go with it
         while self._parked:
             await self._parked.popleft().close()
         await self._zygote.aclose()

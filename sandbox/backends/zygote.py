@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -87,13 +88,13 @@ class Zygote:
     async def start(self) -> None:
         """Start it and wait until it is warm. Raises EngineFault, CannotEnforce; leaves nothing."""
         try:
-            if self.group:
-                self.group.create()
             self._launch_keeper()
             view = plan_view(
                 self.plan.policy, self.plan.interpreter, is_counted=self.group is not None
             )
             await self._send(self._keeper_message(view))
+            if self.group:  # only now: the keeper, which knows of it, removes it after a crash
+                self.group.create()
             await self._send(self._zygote_message(view))
             with anyio.fail_after(START_SECONDS):
                 await self._wait_ready()
@@ -261,11 +262,18 @@ class Zygote:
             if self._keeper:
                 await _wait_for(self._keeper)
                 self._keeper = None
-            if self.group:
-                self.group.remove()
+            await self._remove_group()
             if self._errors >= 0:
                 os.close(self._errors)
                 self._errors = -1
+
+    async def _remove_group(self) -> None:
+        """Remove what a killed keeper did not; the last process may still be dying."""
+        until = time.monotonic() + END_SECONDS
+        while self.group and not self.group.remove():  # noqa: ASYNC110 - the kernel tells nobody
+            if time.monotonic() > until:
+                break
+            await anyio.sleep(0.01)
 
 
 async def _wait_for(process: subprocess.Popen[bytes]) -> None:
