@@ -180,6 +180,7 @@ class Guest:
             return
         if self._ended:
             if now >= self._linger_until:
+                self._look_at_the_rest()
                 self._kill()
             return
         if now >= self._meter.next_look:
@@ -257,10 +258,15 @@ class Guest:
         except Malformed as reason:
             self._fault = str(reason)
         is_alone = message[REPORT_BYTES:] == ALONE
+        if not is_alone:
+            self._look_at_the_rest()
+        self._linger_until = self._ended_at + (DEATH_SECONDS if is_alone else STRAGGLER_SECONDS)
+
+    def _look_at_the_rest(self) -> None:
+        """Without a group: see whether what the main process left behind fills its quota."""
         if self._meter and not self._group:
             self._meter.look(self._disk_bytes())
-            self._is_overrun = not is_alone and "processes" in self._meter.reached
-        self._linger_until = self._ended_at + (DEATH_SECONDS if is_alone else STRAGGLER_SECONDS)
+            self._is_overrun = "processes" in self._meter.reached
 
     def _take_stdout(self, chunk: bytes) -> None:
         self._stdout.append(chunk)

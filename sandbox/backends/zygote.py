@@ -270,7 +270,7 @@ class Zygote:
     async def _remove_group(self) -> None:
         """Remove what a killed keeper did not; the last process may still be dying."""
         until = time.monotonic() + END_SECONDS
-        while self.group and not self.group.remove():  # noqa: ASYNC110 - the kernel tells nobody
+        while self.group and not self.group.remove():
             if time.monotonic() > until:
                 break
             await anyio.sleep(0.01)

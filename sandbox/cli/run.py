@@ -1,6 +1,6 @@
 """`sandbox run` and `sandbox exec`: one call, its output as it comes, its verdict."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,22 +49,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of its own
     """
     from sandbox.cli import calls  # noqa: PLC0415 - slow to import
 
-    options = given.Options(
-        policy=policy,
-        wall_seconds=timeout,
-        cpu_seconds=cpu_seconds,
-        memory_bytes=memory,
-        processes=processes,
-        disk_bytes=disk,
-        output_bytes=output,
-        network=network,
-        reason=reason,
-        files=tuple(files or ()),
-        out=out,
-        is_json=is_json,
-        wants_stdin=stdin,
-        backend=backend,
-    )
+    options = _gather(locals())
     return calls.run_source(words or [], code, inputs or [], options)
 
 
@@ -94,20 +79,24 @@ def exec_program(  # noqa: PLR0913, PLR0917 - ditto
     """
     from sandbox.cli import calls  # noqa: PLC0415 - slow to import
 
-    options = given.Options(
-        policy=policy,
-        wall_seconds=timeout,
-        cpu_seconds=cpu_seconds,
-        memory_bytes=memory,
-        processes=processes,
-        disk_bytes=disk,
-        output_bytes=output,
-        network=network,
-        reason=reason,
-        files=tuple(files or ()),
-        out=out,
-        is_json=is_json,
-        wants_stdin=stdin,
-        backend=backend,
+    return calls.run_program(argv, _gather(locals()))
+
+
+def _gather(given_here: dict[str, Any]) -> given.Options:
+    """Pick the options that both commands have out of what one was given."""
+    return given.Options(
+        policy=given_here["policy"],
+        wall_seconds=given_here["timeout"],
+        cpu_seconds=given_here["cpu_seconds"],
+        memory_bytes=given_here["memory"],
+        processes=given_here["processes"],
+        disk_bytes=given_here["disk"],
+        output_bytes=given_here["output"],
+        network=given_here["network"],
+        reason=given_here["reason"],
+        files=tuple(given_here["files"] or ()),
+        out=given_here["out"],
+        is_json=given_here["is_json"],
+        wants_stdin=given_here["stdin"],
+        backend=given_here["backend"],
     )
-    return calls.run_program(argv, options)

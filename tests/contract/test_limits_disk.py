@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox import Sandbox
+from sandbox import BadCall, Sandbox
 from sandbox.policy import KIB, MIB
 from tests.conftest import SandboxFor
 from tests.contract.conftest import error_of
@@ -62,10 +62,9 @@ def test_no_hole_makes_a_file_larger(sandbox_for: SandboxFor) -> None:
     assert not box.run(f"open('/tmp/x', 'wb').truncate({MIB + 1})").ok
 
 
-def test_an_input_file_over_the_largest_size_is_a_disk_limit(sandbox_for: SandboxFor) -> None:
-    result = sandbox_for(file_bytes=MIB).run("1", files={"large": bytes(MIB + 1)})
-
-    assert result.status == "disk_limit"
+def test_an_input_file_over_the_largest_size_is_refused(sandbox_for: SandboxFor) -> None:
+    with pytest.raises(BadCall, match=r"'large' is over quota.file_bytes = 1048576"):
+        sandbox_for(file_bytes=MIB).run("1", files={"large": bytes(MIB + 1)})
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -128,10 +127,9 @@ def test_one_file_more_than_the_quota_is_a_disk_limit(sandbox_for: SandboxFor, h
 
 
 @pytest.mark.slow
-def test_more_input_than_the_disk_holds_is_a_disk_limit(sandbox_for: SandboxFor) -> None:
-    result = sandbox_for(disk_bytes=2 * MIB).run("1", files={"x": bytes(MIB), "y": bytes(2 * MIB)})
-
-    assert result.status == "disk_limit"
+def test_more_input_than_the_disk_holds_is_refused(sandbox_for: SandboxFor) -> None:
+    with pytest.raises(BadCall, match=r"over quota.disk_bytes"):
+        sandbox_for(disk_bytes=2 * MIB).run("1", files={"x": bytes(MIB), "y": bytes(2 * MIB)})
 
 
 def test_the_disk_of_one_call_is_empty_for_the_next(sandbox_for: SandboxFor) -> None:

@@ -28,8 +28,12 @@ def test_descriptors_that_a_guest_keeps_under_way_do_not_keep_others_from_starti
 ) -> None:
     """R24: the kernel counts them per user, and guests of a root host share one."""
     is_piled = threading.Event()
+
+    def note(_stream: str, _chunk: bytes) -> None:
+        is_piled.set()
+
     with ThreadPoolExecutor(1) as pool:
-        piling = pool.submit(box.run, PILE_UP_DESCRIPTORS, on_output=lambda *_: is_piled.set())
+        piling = pool.submit(box.run, PILE_UP_DESCRIPTORS, on_output=note)
         is_piled.wait(10)
 
         others = [box.run("6 * 7").value for _ in range(5)]
