@@ -53,7 +53,7 @@ class WarmZygote:
 
     async def park(self) -> None:
         """Launch a guest for a later call, if fewer wait than run now. It comes up by itself."""
-        if len(self._parked) >= min(self._running, MOST_PARKED) or not self.is_usable:
+        if len(self._parked) >= min(self._running + 3, MOST_PARKED) or not self.is_usable:
             return
         try:
             self._parked.append(await self._launch())

@@ -28,7 +28,9 @@ class Counts:
     endurance: int
 
 
-FULL = Counts(calls=500, throughput=2000, deadlines=10, starts=20, endurance=10_000)
+FULL = Counts(
+    calls=500, throughput=2000, deadlines=10, starts=20, endurance=10_000
+)  # about five minutes
 QUICK = Counts(calls=100, throughput=400, deadlines=2, starts=5, endurance=500)
 
 
