@@ -121,6 +121,8 @@ def _become_python(call: Call) -> NoReturn:
     own_pid = os.getpid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[:] = [call["name"], *call["arguments"]]
+    if numpy_random := sys.modules.get("numpy.random"):
+        numpy_random.seed()  # preloaded: unlike random it does not do so after a fork
     exit_code, body = python.perform(call)
     _finish_threads()
     _flush()

@@ -32,4 +32,4 @@ def test_each_policy_of_the_readme_can_be_loaded(text: str, tmp_path: Path) -> N
 
 
 def test_the_examples_of_the_readme_are_found() -> None:
-    assert [len(blocks(language)) for language in ("python", "toml", "sh")] == [1, 1, 3]
+    assert [len(blocks(language)) for language in ("python", "toml", "sh")] == [1, 1, 4]

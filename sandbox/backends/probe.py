@@ -205,7 +205,7 @@ def _control_groups() -> Finding:
         "control groups",
         ok=bool(found),
         detail=version + ("; ".join(places) or "none with memory and pids that is writable here"),
-        fix="run as root, or under 'systemd-run --user --scope -p Delegate=yes'; without them a "
+        fix="run as root, or under 'systemd-run --user --scope'; without them a "
         "watchdog samples the tree, and limits hold a little later",
     )
 
