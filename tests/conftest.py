@@ -15,6 +15,9 @@ MOST_WARM = 6
 REQUIRED = frozenset(filter(None, os.environ.get("SANDBOX_REQUIRE", "").split(",")))
 """What must not be missing here: "cgroup" in the job that runs as root."""
 
+ONLY = os.environ.get("SANDBOX_ONLY", "")
+"""One mechanism alone: CI tests the other in the job of the other user."""
+
 SandboxFor = Callable[..., Sandbox]
 
 
@@ -23,7 +26,7 @@ def mechanisms() -> list[str]:
     found = ["cgroup"] if find_hierarchies() else []
     if "cgroup" in REQUIRED and not found:
         pytest.exit("SANDBOX_REQUIRE names cgroup, and this host gives none", returncode=3)
-    return [*found, "watchdog"]
+    return [name for name in (*found, "watchdog") if not ONLY or name == ONLY]
 
 
 class Warm:

@@ -165,9 +165,10 @@ class Guest:
         """Give when something must be done though nothing happens."""
         if self._is_killed:
             return self._last_moment()
+        next_look = self._meter.next_look if self._meter else 0.0
         if self._ended:
-            return self._linger_until
-        return min(self._deadline(), self._meter.next_look if self._meter else 0.0)
+            return min(self._linger_until, next_look) if not self._group else self._linger_until
+        return min(self._deadline(), next_look)
 
     def _deadline(self) -> float:
         grace = self._quota.grace_seconds if self._is_asked_to_end else 0.0
@@ -179,8 +180,8 @@ class Guest:
         if self._is_killed or self._is_reaped or not self._meter:
             return
         if self._ended:
+            self._look_at_the_rest()
             if now >= self._linger_until:
-                self._look_at_the_rest()
                 self._kill()
             return
         if now >= self._meter.next_look:
@@ -266,7 +267,7 @@ class Guest:
         """Without a group: see whether what the main process left behind fills its quota."""
         if self._meter and not self._group:
             self._meter.look(self._disk_bytes())
-            self._is_overrun = "processes" in self._meter.reached
+            self._is_overrun = self._is_overrun or "processes" in self._meter.reached
 
     def _take_stdout(self, chunk: bytes) -> None:
         self._stdout.append(chunk)

@@ -170,10 +170,16 @@ def test_a_fork_bomb_stops_at_its_process_limit(sandbox_for: SandboxFor) -> None
 
 
 @pytest.mark.slow
-def test_a_shell_fork_bomb_stops_at_its_process_limit(sandbox_for: SandboxFor) -> None:
+def test_a_shell_fork_bomb_stops_at_its_process_limit(
+    sandbox_for: SandboxFor, mechanism: str
+) -> None:
     box = sandbox_for(processes=8, wall_seconds=1.0)
 
-    assert box.exec(["bash", "-c", ":(){ :|:& };:"]).status == "process_limit"
+    result = box.exec(["bash", "-c", ":(){ :|:& };:"])
+
+    # The shell exits with 0. A watchdog may look only when its bomb is between two bursts.
+    expected = {"process_limit"} if mechanism == "cgroup" else {"process_limit", "ok"}
+    assert (result.status in expected, result.usage.peak_processes <= 8) == (True, True)
 
 
 def test_one_call_at_its_process_limit_leaves_the_next_its_own(sandbox_for: SandboxFor) -> None:
