@@ -52,6 +52,8 @@ INLINE_BYTES, INLINE_FILES = 1 << 20, 100
 """A work folder up to this size is read without leaving the event loop."""
 SHARED_BYTES: Final = 16 << 20
 """What a guest's process may have in memory that is the zygote's."""
+COIN_SECONDS: Final = 0.05
+"""So near its deadline a call that used up its processor time counts as late."""
 OWN_FILES: Final = 4
 """Inodes of the scratch space that are there before the guest is."""
 ALONE: Final = b"\x01"
@@ -184,12 +186,14 @@ class Guest:
             if now >= self._linger_until:
                 self._kill()
             return
-        if now >= self._meter.next_look:
-            self._meter.look(self._disk_bytes())
-            for limit in self._meter.over:
-                self._stop(limit)
         if now >= self._deadline():
             self._stop_for_time()
+        elif now >= self._meter.next_look:
+            self._meter.look(self._disk_bytes())
+            for limit in self._meter.over:
+                # What is out of both at once is out of time: a verdict must not be a coin's.
+                if limit != "cpu" or self._deadline() - now > COIN_SECONDS:
+                    self._stop(limit)
 
     def _stop_for_time(self) -> None:
         """At the deadline ask it to end, if the policy gives grace; then kill."""

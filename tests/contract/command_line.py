@@ -23,8 +23,13 @@ def sandbox(*words: str, stdin: str | None = None) -> Done:
 def started(*words: str) -> Generator[subprocess.Popen[bytes]]:
     """Start it, and let nothing of it outlive the test."""
     pipe = subprocess.PIPE
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
     process = subprocess.Popen(
-        [*ARGV, *words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, bufsize=0
+        ["/usr/bin/env", "--default-signal=INT", *ARGV, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        bufsize=0,
     )
     with process:
         try:
