@@ -17,6 +17,7 @@ import kernel
 
 GUEST_USER = 1000
 SCRATCH = "/run/scratch"
+TCP_BYTES = "4096 16384 65536"  # least, default and most of a buffer
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # netdevice(7)
 
 READ = 0b1100  # READ_FILE, READ_DIR, landlock(7)
@@ -97,10 +98,19 @@ def _mount_private(walls: Walls) -> int:
         kernel.mount(f"{SCRATCH}/{name}", target, "", kernel.MS_BIND)
     kernel.unmount(SCRATCH)
     kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
+    if walls.own_network:
+        _bound_buffers()
     for source, target in walls.proc_masks:
         kernel.mount(source, target, "", kernel.MS_BIND)
     os.chdir("/box")
     return os.open("/box", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _bound_buffers() -> None:
+    """Keep TCP from growing its buffers by itself: they are memory that no process has, tcp(7)."""
+    for name in ("tcp_wmem", "tcp_rmem"):
+        with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as file:
+            file.write(TCP_BYTES)
 
 
 def _restrict_files(landlock: Landlock) -> None:

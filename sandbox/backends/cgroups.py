@@ -253,6 +253,8 @@ class CallGroup:
             return
         _write(f"{self._memory}/memory.limit_in_bytes", memory)
         _write_if_there(f"{self._memory}/memory.memsw.limit_in_bytes", memory)
+        # Version 1 counts the buffers of TCP apart.
+        _write_if_there(f"{self._memory}/memory.kmem.tcp.limit_in_bytes", memory)
 
     def open_entrances(self) -> list[int]:
         """Open what the guest writes itself into; the caller closes the descriptors."""

@@ -121,7 +121,7 @@ class Condition(_Strict):
 
 class _Verdict(_Strict):
     action: Literal["allow", "errno"]
-    errno: Literal["EPERM", "ENOSYS"] | None = None
+    errno: Literal["EPERM", "ENOSYS", "NOTHING"] | None = None
     why: Reason
 
     @model_validator(mode="after")
@@ -133,8 +133,8 @@ class _Verdict(_Strict):
 
     @property
     def code(self) -> int:
-        """What the filter returns."""
-        return ALLOW if self.errno is None else ERRNO | getattr(errno, self.errno)
+        """What the filter returns. NOTHING: success, without the call having done anything."""
+        return ALLOW if self.errno is None else ERRNO | getattr(errno, self.errno, 0)
 
 
 class _Entry(_Verdict):
