@@ -94,7 +94,7 @@ class Interpreter:
         """Where a guest finds it."""
         return self.guest_path(self.executable)
 
-    def library_path(self) -> dict[str, str]:
+    def loader_variables(self) -> dict[str, str]:
         """Give the variable that an interpreter with a shared library needs in another place."""
         folder = f"{self.prefix}/lib"
         is_moved = self.guest_path(folder) != folder

@@ -306,7 +306,7 @@ def _environment(policy: Policy, interpreter: Interpreter, cpus: int) -> dict[st
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",
         **dict.fromkeys(names, str(cpus)),
-        **interpreter.library_path(),
+        **interpreter.loader_variables(),
         **inherited,
         **policy.environment.values,
     }

@@ -76,7 +76,7 @@ def test_the_environment_is_only_what_the_policy_names(box: Sandbox) -> None:
     expected = {"PATH", "HOME", "USER", "TMPDIR", "LANG", "MPLBACKEND", "PYTHON_CPU_COUNT"}
     expected |= {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
 
-    expected |= set(Interpreter.current().library_path())
+    expected |= set(Interpreter.current().loader_variables())
     assert set(box.run("import os\nlist(os.environ)").unwrap()) - expected == set()
 
 

@@ -320,7 +320,7 @@ def test_the_environment_is_the_policys(line: Line) -> None:
     """Of the host's variables none; of ours these, with these values."""
     found = environment(line.main)
 
-    moved = Interpreter.current().library_path()
+    moved = Interpreter.current().loader_variables()
     assert dict(found) == VARIABLES | {"PATH": found["PATH"]} | moved
 
 
