@@ -18,6 +18,10 @@ def main(program: str, argument: str) -> None:
             import guest
 
             guest.main(argument.split(":"))
+        case "container":
+            import container
+
+            container.main()
         case _:
             sys.exit(f"no such program: {program}")
 

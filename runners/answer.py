@@ -5,7 +5,7 @@ import os
 import struct
 from typing import Any, cast
 
-ANSWER, PARTIAL = 1, 2
+ANSWER, PARTIAL, NOTE = 1, 2, 3
 HEADER = struct.Struct(">IB")
 
 
@@ -18,16 +18,26 @@ def encode(document: dict[str, Any], *, depth: int, limit_bytes: int) -> bytes:
     try:
         body = _encode(document, depth)
     except NotJson as reason:
-        return _unfit(str(reason))
+        return unfit(str(reason))
     except RecursionError:
-        return _unfit(f"the value is nested deeper than {depth} levels")
+        return unfit(f"the value is nested deeper than {depth} levels")
     except Exception as fault:  # noqa: BLE001 - a guest's own class may raise anything here
-        return _unfit(f"the value is not JSON: {type(fault).__name__}: {text_of(fault)}")
+        return unfit(f"the value is not JSON: {type(fault).__name__}: {text_of(fault)}")
     if len(body) > limit_bytes:
-        return _unfit(
+        return unfit(
             f"the value is {len(body)} bytes of JSON, over {limit_bytes}: quota.result_bytes"
         )
     return body
+
+
+def encode_value(value: Any, *, depth: int) -> bytes:
+    """Encode a value that goes before the answer. Raises ValueError for what is not JSON."""
+    return _encode({"": value}, depth)[len(b'{"":') : -1]
+
+
+def unfit(reason: str) -> bytes:
+    """Give the answer that says why there is none."""
+    return json.dumps({"unfit": reason[:1000]}).encode(errors="backslashreplace")
 
 
 def _encode(document: dict[str, Any], depth: int) -> bytes:
@@ -63,10 +73,6 @@ def _children(value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
         return []
     return [inner for inner in cast("list[Any]", value) if isinstance(inner, dict | list | tuple)]
-
-
-def _unfit(reason: str) -> bytes:
-    return json.dumps({"unfit": reason[:1000]}).encode()
 
 
 def text_of(fault: BaseException) -> str:

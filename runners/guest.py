@@ -20,30 +20,24 @@ import python
 PAYLOAD, ANSWER = 3, 4  # the same numbers as in init.py, which a fresh interpreter has not loaded
 WORK_FOLDER = "/box"
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-OURS = frozenset(
-    {
-        "answer",
-        "guest",
-        "identity",
-        "init",
-        "kernel",
-        "keeper",
-        "lockdown",
-        "python",
-        "view",
-        "zygote",
-    }
-)
+RUNNERS = os.path.dirname(__file__)
 
 Call = dict[str, Any]
 
 
-def warm_up() -> None:
-    """Do once in the zygote what every guest would do again: what is done is shared."""
+def warm_up(*, is_shared: bool = True) -> None:
+    """Do once in the zygote what every guest would do again: what is done is shared.
+
+    is_shared: False in a fresh interpreter, which loads what runs handlers only if it is one.
+    """
+    if is_shared:
+        python.load_tool()
     python.compile_program("0", "program.py", split=True)
     answer.encode({"value": [1, 2.5, "x", None, {"a": True}]}, depth=8, limit_bytes=1000)
-    for module in OURS:
-        sys.modules.pop(module, None)  # a program may have modules of these names
+    for name, module in [*sys.modules.items()]:
+        is_ours = os.path.dirname(getattr(module, "__file__", None) or "") == RUNNERS
+        if is_ours and name != "__main__":
+            del sys.modules[name]  # a program may have modules of these names
     sys.path.insert(0, WORK_FOLDER)
     # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
     for name, descriptor, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
@@ -62,7 +56,7 @@ def main(python_path: list[str]) -> None:
     """Take a call in a fresh interpreter."""
     sys.path.pop(0)  # the folder of the runners
     sys.path.extend(python_path)
-    warm_up()
+    warm_up(is_shared=False)
     run()
 
 
@@ -124,7 +118,8 @@ def _become_python(call: Call) -> NoReturn:
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed()  # preloaded: unlike random it does not do so after a fork
     exit_code, body = python.perform(call)
-    _finish_threads()
+    if call["kind"] != "handler":  # what a handler leaves behind is counted, not waited for
+        _finish_threads()
     _flush()
     if os.getpid() == own_pid:  # a fork of the program that ends here is not the call
         answer.send_bytes(ANSWER, body)

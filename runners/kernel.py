@@ -166,6 +166,14 @@ def install_filter(program: bytes) -> None:
     syscall("seccomp", 1, 0, request)  # SECCOMP_SET_MODE_FILTER
 
 
+def landlock_abi() -> int:
+    """Give the version of Landlock, 0 where there is none, landlock_create_ruleset(2)."""
+    try:
+        return syscall("landlock_create_ruleset", None, 0, 1)  # LANDLOCK_CREATE_RULESET_VERSION
+    except OSError:
+        return 0
+
+
 def landlock_ruleset(handled: int, scoped: int, size_bytes: int) -> int:
     """Make a Landlock ruleset and give its descriptor, landlock_create_ruleset(2)."""
     attributes = struct.pack("=QQQ", handled, 0, scoped)[:size_bytes]

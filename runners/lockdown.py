@@ -70,7 +70,7 @@ def lock_down(walls: Walls) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody in the guest may look into PID 1
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    _restrict_files(walls.landlock)
+    restrict_files(walls.landlock)
     kernel.install_filter(walls.system_call_filter)
 
 
@@ -113,7 +113,7 @@ def _bound_buffers() -> None:
             file.write(TCP_BYTES)
 
 
-def _restrict_files(landlock: Landlock) -> None:
+def restrict_files(landlock: Landlock) -> None:
     """Put up the second wall around files, which holds if the first, the mounts, were wrong."""
     if not landlock.abi:
         return

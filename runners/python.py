@@ -2,8 +2,10 @@
 
 import ast
 import contextlib
+import functools
 import importlib
 import linecache
+import os
 import sys
 import traceback
 import types
@@ -16,10 +18,16 @@ Call = dict[str, Any]
 MOST_TRACEBACK_CHARACTERS = 20_000
 MOST_MESSAGE_CHARACTERS = 10_000
 MOST_ERROR_BYTES = 1 << 18
+FOLDER = os.path.dirname(__file__)
+AROUND = (FOLDER, "/asyncio")
+"""Folders of the code that runs the call, which explains nothing of its errors."""
+OF_HANDLERS = ("answer", "channel", "exits", "given", "plain", "remains", "tool")
 
 
 def perform(call: Call) -> tuple[int, bytes]:
     """Run it; give the exit code and the body of the answer."""
+    if call["kind"] == "handler":
+        return _perform_handler(call)
     limits = {"depth": call["result_depth"], "limit_bytes": call["result_bytes"]}
     try:
         value = _call_function(call) if call["kind"] == "function" else _run_source(call)
@@ -27,9 +35,35 @@ def perform(call: Call) -> tuple[int, bytes]:
     except SystemExit as request:
         return _exit_code(request), answer.encode({"value": None}, **limits)
     except BaseException as error:  # noqa: BLE001 - whatever the code raised goes to the host
-        raised = _describe(error)
-        _show(raised["traceback"])
-        return 1, answer.encode({"raised": raised}, depth=2, limit_bytes=MOST_ERROR_BYTES)
+        return 1, _raised(error)
+
+
+def _perform_handler(call: Call) -> tuple[int, bytes]:
+    """Run a handler: it is a function, so even sys.exit() in it is an error."""
+    try:
+        return 0, load_tool().run(call)
+    except BaseException as error:  # noqa: BLE001 - ditto
+        return 1, _raised(error)
+
+
+@functools.cache
+def load_tool() -> Any:
+    """Import what runs handlers: once in a zygote, or in a fresh interpreter that needs it."""
+    sys.path.insert(0, FOLDER)
+    try:
+        import tool
+    finally:
+        sys.path.remove(FOLDER)
+    for module in OF_HANDLERS:
+        sys.modules.pop(module, None)  # a program may have modules of these names
+    return tool
+
+
+def _raised(error: BaseException) -> bytes:
+    """Show what was raised as an interpreter does, and give the answer that tells it."""
+    raised = _describe(error)
+    _show(raised["traceback"])
+    return answer.encode({"raised": raised}, depth=2, limit_bytes=MOST_ERROR_BYTES)
 
 
 def compile_program(
@@ -96,9 +130,9 @@ def _exit_code(request: SystemExit) -> int:
 
 
 def _describe(error: BaseException) -> dict[str, str]:
-    """Say what was raised, without the frames of this file."""
+    """Say what was raised, without our own frames around it."""
     trace = error.__traceback__
-    while trace and trace.tb_frame.f_code.co_filename == __file__:
+    while trace and os.path.dirname(trace.tb_frame.f_code.co_filename).endswith(AROUND):
         trace = trace.tb_next
     try:
         lines = traceback.format_exception(type(error), error, trace)

@@ -51,7 +51,7 @@ def main(control_descriptor: int) -> None:
     try:
         configuration = json.loads(control.recv(MESSAGE_BYTES))
         walls = _make_walls(configuration)
-        _warm_up(configuration)
+        warm_up(configuration)
     except Exception as fault:  # noqa: BLE001 - a preload may raise anything; the host is told
         control.send(json.dumps({"fault": str(fault)}).encode())
         return
@@ -85,7 +85,7 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
     )
 
 
-def _warm_up(configuration: dict[str, Any]) -> None:
+def warm_up(configuration: dict[str, Any]) -> None:
     """Import what guests need, and make the collector leave it alone, so that it stays shared."""
     sys.path.remove(configuration["runners"])
     sys.path.extend(configuration["python_path"])

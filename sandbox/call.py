@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import PurePosixPath
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from sandbox.errors import BadCall
+from sandbox.policy import Quota
 from sandbox.wire import Json
 
-__all__ = ["Call", "Command", "Function", "Source"]
+__all__ = ["Call", "Command", "Function", "Handler", "Injected", "Source", "quota_of"]
 
 MOST_DEPTH: Final = 40
+LEAST_WALL_SECONDS: Final = 0.001
 MOST_SOURCE_CHARACTERS: Final = 16 << 20
 MOST_NAME_BYTES: Final = 255
 _FUNCTION_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -106,7 +108,42 @@ class Command(_Given):
             _check_text(f"the argument {word[:40]!r}", word)
 
 
-Call: TypeAlias = Source | Function | Command
+Injected: TypeAlias = Literal["context", "progress", "resource"]
+"""What the guest side gives to a parameter of a handler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handler(_Given):
+    """A function of this program with checked arguments, and what it is given besides them.
+
+    name: for its logs. pickled: the function, its arguments, keywords and resource factories, by
+    functions.handler_call(). injected: parameter to what it gets. context: JSON members of the
+    guest's Context; "deadline_seconds" is the time left, the rest as Context has it.
+    wall_seconds: its time, where that is less than its policy's.
+    """
+
+    name: str
+    pickled: bytes = field(repr=False)
+    injected: Mapping[str, Injected] = field(default_factory=dict[str, Injected])
+    context: Mapping[str, Json] = field(default_factory=dict[str, Json], repr=False)
+    wall_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadCall for a context that is not JSON."""
+        super().__post_init__()
+        _check_text("the name", self.name)
+        _check_json("the context", dict(self.context))
+
+
+Call: TypeAlias = Source | Function | Handler | Command
+
+
+def quota_of(call: Call, quota: Quota) -> Quota:
+    """Give the quota of a call: its policy's, with the time of a handler that has less."""
+    if not isinstance(call, Handler) or call.wall_seconds is None:
+        return quota
+    wall_seconds = max(LEAST_WALL_SECONDS, min(quota.wall_seconds, call.wall_seconds))
+    return quota.model_copy(update={"wall_seconds": wall_seconds})
 
 
 def _check_text(what: str, text: str) -> None:

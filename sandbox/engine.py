@@ -4,8 +4,8 @@ import time
 
 import anyio
 
-from sandbox.backends.base import Backend, OnOutput, Sighting
-from sandbox.call import Call, Command
+from sandbox.backends.base import Backend, OnOutput, OnPartial, Sighting
+from sandbox.call import Call, Command, quota_of
 from sandbox.errors import BadCall
 from sandbox.policy import NoPrograms, Policy
 from sandbox.result import Enforced, ErrorInfo, Phases, Result
@@ -23,8 +23,15 @@ class Engine:
         self._backend = backend
         self._places = anyio.CapacityLimiter(parallel)
 
-    async def execute(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Result:
+    async def execute(
+        self,
+        call: Call,
+        policy: Policy,
+        on_output: OnOutput | None,
+        on_partial: OnPartial | None = None,
+    ) -> Result:
         """Run one call under a policy. Raises SandboxError for faults of our own only."""
+        await self._backend.open()
         enforced = self._backend.enforced(policy)
         if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
             return _denied(policy, enforced)
@@ -33,8 +40,8 @@ class Engine:
         # A borrower of its own for each call: one task may run several.
         async with _Place(self._places):
             admitted = time.monotonic()
-            seen = await self._backend.run(call, policy, on_output)
-        verdict = judge(call, seen, policy.quota)
+            seen = await self._backend.run(call, policy, on_output, on_partial)
+        verdict = judge(call, seen, quota_of(call, policy.quota))
         return _result(verdict, seen, policy, enforced, queued_seconds=admitted - asked)
 
     async def aclose(self) -> None:
@@ -93,7 +100,9 @@ def _result(
         stderr=seen.stderr.text(),
         stdout_dropped=seen.stdout.dropped,
         stderr_dropped=seen.stderr.dropped,
+        parts=verdict.parts,
         partial=seen.partial,
+        notes=seen.notes,
         files=seen.files,
         left_out=seen.left_out,
         limits_hit=tuple(sorted(limits)),

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from sandbox.wire import Note, Part, describe_part, parse_parts
+
 __all__ = [
     "CallFailed",
     "Enforced",
@@ -53,6 +55,22 @@ Content = Annotated[
     PlainSerializer(lambda value: base64.b64encode(value).decode(), when_used="json"),
 ]
 """Bytes; base64 in JSON."""
+
+
+def _to_parts(value: tuple[Part, ...] | list[Any]) -> tuple[Part, ...]:
+    return value if isinstance(value, tuple) else parse_parts(value)
+
+
+def _describe_parts(parts: tuple[Part, ...]) -> list[Any]:
+    return [describe_part(part) for part in parts]
+
+
+Parts = Annotated[
+    tuple[Part, ...],
+    PlainValidator(_to_parts),
+    PlainSerializer(_describe_parts, when_used="json"),
+]
+"""Content parts; in JSON as a guest sends them, with base64."""
 
 
 class _Record(BaseModel):
@@ -113,7 +131,9 @@ class Enforced(_Record):
 class Result(_Record):
     """The fate of one call.
 
-    value: JSON, None unless the verdict is ok. error: set unless ok. stdout, stderr: text, faulty
+    value: JSON, None unless the verdict is ok. parts: content for a model, where a handler gave
+    such; value is None then. notes: what a handler says of its resources and of what it left open.
+    error: set unless ok. stdout, stderr: text, faulty
     UTF-8 replaced; stdout_bytes, stderr_bytes: the same as bytes. When more came than
     quota.output_bytes, head and tail are kept and *_dropped counts what is missing between.
     partial: values the code gave before its end. files: what it left in its work folder.
@@ -132,7 +152,9 @@ class Result(_Record):
     stderr: str = ""
     stdout_dropped: int = 0
     stderr_dropped: int = 0
+    parts: Parts = ()
     partial: tuple[Any, ...] = ()
+    notes: tuple[Note, ...] = ()
     files: Mapping[str, Content] = Field(default_factory=dict)
     left_out: tuple[LeftOutFile, ...] = ()
     limits_hit: tuple[str, ...] = ()

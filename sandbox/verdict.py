@@ -6,20 +6,32 @@ from dataclasses import dataclass
 from typing import Final
 
 from sandbox.backends.base import Limit, Sighting
-from sandbox.call import Call, Command
+from sandbox.call import Call, Command, Handler
 from sandbox.policy import Quota
 from sandbox.result import ErrorInfo, Status
-from sandbox.wire import Json, MainExited, MainSignaled, NoAnswer, Raised, Returned, Unfit
+from sandbox.wire import (
+    Claim,
+    Json,
+    MainExited,
+    MainSignaled,
+    NoAnswer,
+    Part,
+    Raised,
+    Returned,
+    ReturnedParts,
+    Unfit,
+)
 
 __all__ = ["Verdict", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A status, the value if it is ok, the error if it is not."""
+    """A status, the value or the parts if it is ok, the error if it is not."""
 
     status: Status
     value: Json = None
+    parts: tuple[Part, ...] = ()
     error: ErrorInfo | None = None
 
 
@@ -93,17 +105,26 @@ def _killed(number: int, seen: Sighting, quota: Quota) -> Verdict:
 
 
 def _exited(code: int, call: Call, seen: Sighting) -> Verdict:
-    claim = seen.claim
-    if isinstance(claim, Raised):
-        raised = ErrorInfo(type=claim.type, message=claim.message, traceback=claim.traceback)
-        return Verdict(status="error", error=raised)
+    if isinstance(seen.claim, Raised):
+        return _by_claim(seen.claim, call)
     if code != 0:
         return _bad("exit", "Exit", f"exit code {code}")
     if isinstance(call, Command):
         return Verdict(status="ok")
+    return _by_claim(seen.claim, call)
+
+
+def _by_claim(claim: Claim, call: Call) -> Verdict:
+    """Believe a call that ended well, in what only it can say."""
     match claim:
+        case Raised(type=kind, message=message, traceback=traceback):
+            return _bad("error", kind, message, traceback)
         case Returned(value=value):
             return Verdict(status="ok", value=value)
+        case ReturnedParts(parts=parts) if isinstance(call, Handler):
+            return Verdict(status="ok", parts=parts)
+        case ReturnedParts():
+            return _bad("error", "NoAnswer", "content parts came, and no handler was called")
         case Unfit(reason=reason):
             return _bad("invalid", "InvalidValue", reason)
         case NoAnswer(reason=reason):
@@ -127,8 +148,9 @@ def _quota_text(limit: Limit, quota: Quota) -> str:
     return " or ".join(f"quota.{name} = {getattr(quota, name)}" for name in names[limit])
 
 
-def _bad(status: Status, kind: str, message: str) -> Verdict:
-    return Verdict(status=status, error=ErrorInfo(type=kind, message=message))
+def _bad(status: Status, kind: str, message: str, traceback: str = "") -> Verdict:
+    error = ErrorInfo(type=kind, message=message, traceback=traceback)
+    return Verdict(status=status, error=error)
 
 
 def signal_name(number: int) -> str:

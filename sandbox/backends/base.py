@@ -7,15 +7,20 @@ from typing import Literal, Protocol, TypeAlias
 from sandbox.call import Call
 from sandbox.policy import Policy
 from sandbox.result import Enforced, LeftOutFile, Usage
-from sandbox.wire import Claim, InitReport, Json, OutputBuffer
+from sandbox.wire import Claim, InitReport, Json, Note, OutputBuffer
 
-__all__ = ["Backend", "Limit", "OnOutput", "Sighting"]
+__all__ = ["Backend", "Limit", "OnOutput", "OnPartial", "Sighting", "Stream"]
 
 Limit: TypeAlias = Literal["wall", "cpu", "memory", "processes", "output", "disk"]
 """A quota that ends a call."""
 
-OnOutput: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], None]
+Stream: TypeAlias = Literal["stdout", "stderr"]
+
+OnOutput: TypeAlias = Callable[[Stream, bytes], None]
 """Called with each piece of output as it comes. It must be quick: the call's clock runs on."""
+
+OnPartial: TypeAlias = Callable[[Json], None]
+"""Called with each value that a call gives before its end, as it comes. It must be quick too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,8 @@ class Sighting:
     counted: frozenset[Limit] = frozenset()
     """Limits whose refusals the kernel counts here, so that limits_hit has them for certain."""
     partial: tuple[Json, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What the guest says of its handler: claims, like the answer."""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     left_out: tuple[LeftOutFile, ...] = ()
 
@@ -50,11 +57,20 @@ class Backend(Protocol):
 
     name: str
 
+    async def open(self) -> None:
+        """Get to know what this host has; before anything else, as often as one likes.
+
+        Raises EngineFault where nothing can run.
+        """
+        ...
+
     def enforced(self, policy: Policy) -> Enforced:
         """Say what would hold each limit. Raises CannotEnforce, naming what nothing holds."""
         ...
 
-    async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
+    async def run(
+        self, call: Call, policy: Policy, on_output: OnOutput | None, on_partial: OnPartial | None
+    ) -> Sighting:
         """Run one call to its end, leaving nothing. Raises SandboxError, never for the guest."""
         ...
 

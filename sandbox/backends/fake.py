@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sandbox.backends.base import OnOutput, Sighting
+from sandbox.backends.base import OnOutput, OnPartial, Sighting
 from sandbox.call import Call
 from sandbox.errors import EngineFault, SandboxError
 from sandbox.policy import Policy
@@ -27,7 +27,8 @@ class FakeBackend:
     """Answers each call with the next of the sightings it was given, and notes what was asked.
 
     Use it as `Sandbox(backend=FakeBackend.returning(1, 2))`. A sighting's output is delivered to
-    on_output. An exception among the sightings is raised. Isolates nothing: no code runs at all.
+    on_output, its partial values to on_partial. An exception among the sightings is raised.
+    Isolates nothing: no code runs at all.
     """
 
     name = "fake"
@@ -52,12 +53,17 @@ class FakeBackend:
         """Give a backend whose calls end well, with these values in order."""
         return cls([returned(value) for value in values])
 
+    async def open(self) -> None:
+        """Do nothing."""
+
     def enforced(self, policy: Policy) -> Enforced:
         """Say that nothing is enforced. Refuses nothing."""
         del policy
         return Enforced(**dict.fromkeys(Enforced.model_fields, "nothing: a fake"))
 
-    async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
+    async def run(
+        self, call: Call, policy: Policy, on_output: OnOutput | None, on_partial: OnPartial | None
+    ) -> Sighting:
         """Note the call and give the next sighting. Raises EngineFault when there is none left."""
         self.calls.append(Seen(call=call, policy=policy))
         if self._before:
@@ -70,6 +76,9 @@ class FakeBackend:
             raise sighting
         if on_output:
             _deliver(sighting, on_output)
+        if on_partial:
+            for value in sighting.partial:
+                on_partial(value)
         return sighting
 
     async def aclose(self) -> None:

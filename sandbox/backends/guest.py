@@ -15,30 +15,19 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from sandbox.backends.base import Limit, OnOutput, Sighting
+from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import Channels
+from sandbox.backends.heard import Heard
 from sandbox.backends.meter import Meter, TreeUsage, parse_usage
 from sandbox.backends.payload import encode_call
 from sandbox.backends.processes import terminate_main
 from sandbox.backends.zygote import Zygote
-from sandbox.call import Call
+from sandbox.call import Call, quota_of
 from sandbox.collect import Collected, DiskUse, collect_files, usage
 from sandbox.errors import EngineFault
 from sandbox.result import LeftOutFile, Usage
-from sandbox.wire import (
-    REPORT_BYTES,
-    Claim,
-    FrameReader,
-    InitReport,
-    Malformed,
-    OutputBuffer,
-    Returned,
-    Unfit,
-    parse_answer,
-    parse_partials,
-    parse_report,
-)
+from sandbox.wire import REPORT_BYTES, InitReport, Malformed, parse_report
 
 __all__ = ["Guest"]
 
@@ -46,8 +35,6 @@ LAUNCH_SECONDS: Final = 30.0
 DEATH_SECONDS: Final = 10.0
 STRAGGLER_SECONDS: Final = 0.1
 """How long what the main process left behind may go on, for the last of its output."""
-ANSWER_SLACK_BYTES: Final = 1 << 18
-"""Room for an error's text beside quota.result_bytes."""
 INLINE_BYTES, INLINE_FILES = 1 << 20, 100
 """A work folder up to this size is read without leaving the event loop."""
 SHARED_BYTES: Final = 16 << 20
@@ -84,10 +71,7 @@ class Guest:
         self._stopped_by: Limit | None = None
         self._used_by_the_dead = TreeUsage()
         self._meter: Meter | None = None
-        self._on_output: OnOutput | None = None
-        self._stdout = OutputBuffer(self._quota.output_bytes)
-        self._stderr = OutputBuffer(self._quota.output_bytes)
-        self._frames = FrameReader(max(self._quota.result_bytes, 1024) + ANSWER_SLACK_BYTES)
+        self._heard = Heard(self._quota)
 
     # Bringing it up
 
@@ -97,7 +81,7 @@ class Guest:
         stdout = self._channels.make_reader(self._take_stdout)
         stderr = self._channels.make_reader(self._take_stderr)
         self._payload, payload = self._channels.make_writer()
-        answer = self._channels.make_reader(self._frames.feed)
+        answer = self._channels.make_reader(self._heard.take_answer)
         theirs = [stdin, stdout, stderr, payload, answer]
         try:
             theirs += self._group.open_entrances() if self._group else []
@@ -122,13 +106,16 @@ class Guest:
 
     # Giving it the call
 
-    async def start(self, call: Call, on_output: OnOutput | None) -> None:
+    async def start(
+        self, call: Call, on_output: OnOutput | None, on_partial: OnPartial | None
+    ) -> None:
         """Wait until it is ready, then start its clock and hand the call over."""
         self._begun_at = time.monotonic()
-        self._on_output = on_output
+        self._heard.on_output, self._heard.on_partial = on_output, on_partial
         while not self._is_ready:
             await self._step(self._last_moment())
         self._asked_at = time.monotonic()
+        self._quota = quota_of(call, self._quota)
         self._meter = Meter(self._quota, self._zygote.cpus, self._group, self._pidfd)
         with suppress(OSError):  # its end is told by the status, not by this
             self._status.send(b"G")
@@ -141,7 +128,7 @@ class Guest:
             await self._step(self._next_moment())
             self._keep_time()
         self._channels.drain()
-        self._frames.close()
+        self._heard.end()
         self._gone_at = time.monotonic()
         used = usage(self._work_folder)
         return self._sighting(used, await self._collect(used))
@@ -274,20 +261,16 @@ class Guest:
             self._is_overrun = self._is_overrun or "processes" in self._meter.reached
 
     def _take_stdout(self, chunk: bytes) -> None:
-        self._stdout.append(chunk)
-        if self._on_output:
-            self._on_output("stdout", chunk)
+        self._heard.take_output("stdout", chunk)
         self._check_output()
 
     def _take_stderr(self, chunk: bytes) -> None:
-        self._stderr.append(chunk)
-        if self._on_output:
-            self._on_output("stderr", chunk)
+        self._heard.take_output("stderr", chunk)
         self._check_output()
 
     def _check_output(self) -> None:
         """End the call over its limit; what is still in the pipes is drained all the same."""
-        if self._stdout.total + self._stderr.total > self._quota.output_bytes:
+        if self._heard.is_over:
             self._stopped_by = self._stopped_by or "output"
             self._kill()
 
@@ -308,24 +291,24 @@ class Guest:
         return await anyio.to_thread.run_sync(collect, abandon_on_cancel=False)
 
     def _sighting(self, used: DiskUse, collected: Collected) -> Sighting:
-        meter, depth = self._meter, self._quota.result_depth
-        reached = set[Limit](meter.reached if meter else ())
+        reached = set[Limit](self._meter.reached if self._meter else ())
         if used.is_full:
             reached.add("disk")
         return Sighting(
-            claim=self._claim(),
+            claim=self._heard.claim(),
             ended=self._ended,
             stopped_by=self._stopped_by,
             limits_hit=self._limits_hit(),
             limits_reached=frozenset(reached),
             counted=frozenset({"memory", "processes"}) if self._group else frozenset(),
-            stdout=self._stdout,
-            stderr=self._stderr,
+            stdout=self._heard.stdout,
+            stderr=self._heard.stderr,
             usage=self._usage(used),
             prepared_seconds=self._asked_at - self._begun_at,
             ran_seconds=self._ended_at - self._asked_at,
             torn_down_seconds=self._gone_at - self._ended_at,
-            partial=parse_partials(self._frames, depth=depth),
+            partial=self._heard.partial,
+            notes=self._heard.notes,
             files=collected.files,
             left_out=tuple(
                 LeftOutFile(path=each.path, reason=each.reason) for each in collected.left_out
@@ -341,14 +324,6 @@ class Guest:
             hit.add("memory")  # it was over for less than a look of the watchdog
         return frozenset(hit)
 
-    def _claim(self) -> Claim:
-        """Read what the guest claims; its own side keeps to the quota, so what is over it lies."""
-        claim = parse_answer(self._frames, depth=self._quota.result_depth)
-        size_bytes = len(self._frames.answer or b"")
-        if isinstance(claim, Returned) and size_bytes > self._quota.result_bytes:
-            return Unfit(f"the value is {size_bytes} bytes of JSON: over quota.result_bytes")
-        return claim
-
     def _usage(self, used: DiskUse) -> Usage:
         meter, dead = self._meter, self._used_by_the_dead
         return Usage(
@@ -356,8 +331,8 @@ class Guest:
             cpu_seconds=meter.cpu_seconds(dead) if meter else 0.0,
             peak_memory_bytes=meter.peak_memory_bytes(dead) if meter else 0,
             peak_processes=meter.peak_processes() if meter else 0,
-            stdout_bytes=self._stdout.total,
-            stderr_bytes=self._stderr.total,
+            stdout_bytes=self._heard.stdout.total,
+            stderr_bytes=self._heard.stderr.total,
             disk_bytes=used.bytes,
         )
 
@@ -365,7 +340,7 @@ class Guest:
 
     async def close(self) -> None:
         """Kill it if it lives, wait until its last process is dead, and give everything back."""
-        self._on_output = None
+        self._heard.hush()
         with anyio.CancelScope(shield=True), anyio.move_on_after(DEATH_SECONDS):
             while not self._is_reaped and not self._fault:
                 self._kill()

@@ -4,7 +4,7 @@ import json
 import struct
 from typing import Any
 
-from sandbox.call import Call, Command, Function, Source
+from sandbox.call import Call, Command, Function, Handler, Source
 from sandbox.policy import Quota
 
 __all__ = ["encode_call"]
@@ -16,13 +16,13 @@ def encode_call(call: Call, quota: Quota) -> bytes:
         "files": [[name, len(content)] for name, content in call.files.items()],
         "result_bytes": quota.result_bytes,
         "result_depth": quota.result_depth,
-        **_describe(call),
+        **_describe(call, quota),
     }
     body = json.dumps(document).encode()
     return b"".join((struct.pack(">I", len(body)), body, *call.files.values()))
 
 
-def _describe(call: Call) -> dict[str, Any]:
+def _describe(call: Call, quota: Quota) -> dict[str, Any]:
     match call:
         case Source():
             return {
@@ -39,6 +39,17 @@ def _describe(call: Call) -> dict[str, Any]:
                 "name": call.name,
                 "arguments": list(call.arguments),
                 "keywords": dict(call.keywords),
+                "pickled": call.pickled.hex(),
+            }
+        case Handler():
+            return {
+                "kind": "handler",
+                "name": call.name,
+                "arguments": [],
+                "injected": dict(call.injected),
+                "context": dict(call.context),
+                "wall_seconds": quota.wall_seconds,
+                "grace_seconds": quota.grace_seconds,
                 "pickled": call.pickled.hex(),
             }
         case Command():

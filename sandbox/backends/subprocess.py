@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import psutil
 
-from sandbox.backends.base import OnOutput, Sighting
+from sandbox.backends.base import OnOutput, OnPartial, Sighting
 from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.leftovers import sweep
 from sandbox.backends.parking import WarmZygote
@@ -51,6 +51,9 @@ class SubprocessBackend:
         self._starting = anyio.Lock()
         self._enforced: dict[str, Enforced] = {}
 
+    async def open(self) -> None:
+        """Do nothing: what this host has is known at once."""
+
     def enforced(self, policy: Policy) -> Enforced:
         """Say what holds each limit here. Raises CannotEnforce, naming what nothing here holds."""
         if policy.fingerprint not in self._enforced:
@@ -75,11 +78,13 @@ class SubprocessBackend:
             isolation="process",
         )
 
-    async def run(self, call: Call, policy: Policy, on_output: OnOutput | None) -> Sighting:
+    async def run(
+        self, call: Call, policy: Policy, on_output: OnOutput | None, on_partial: OnPartial | None
+    ) -> Sighting:
         """Run one call in a guest that is gone when this returns or raises."""
         zygote = await self._zygote(policy)
         async with zygote.guest() as guest:
-            await guest.start(call, on_output)
+            await guest.start(call, on_output, on_partial)
             await zygote.park()
             return await guest.finish()
 
@@ -126,6 +131,8 @@ class SubprocessBackend:
 
 def _refuse_what_is_not_here(policy: Policy) -> None:
     """Raise CannotEnforce for what this backend or this host cannot do as asked."""
+    if policy.isolation != "process":
+        _refuse(f"isolation {policy.isolation!r} needs a container: use backend='docker'")
     if isinstance(policy.network, Hosts):
         _refuse("network.kind 'hosts' needs an egress proxy, which is not built yet: use 'none'")
     if isinstance(policy.host_tools, ListedHostTools):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -14,16 +13,24 @@ from weakref import WeakSet
 
 import anyio
 
-from sandbox.backends import seccomp
 from sandbox.backends.cgroups import ZygoteGroup, find_hierarchies
 from sandbox.backends.channels import UNPRIVILEGED_USER
+from sandbox.backends.limits import (
+    backstop_seconds,
+    filter_documents,
+    guest_environment,
+    process_limits,
+    search_path,
+    usable_processors,
+)
 from sandbox.backends.processes import owner_name
+from sandbox.backends.seccomp import compile_filter
 from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view
 from sandbox.errors import CannotEnforce, EngineFault
 from sandbox.policy import FullNetwork, NoPrograms, Policy
 from sandbox.shipped import RUNNERS
 
-__all__ = ["Zygote", "ZygotePlan", "usable_processors"]
+__all__ = ["Zygote", "ZygotePlan"]
 
 _alive: "WeakSet[Zygote]" = WeakSet()
 
@@ -38,19 +45,9 @@ os.register_at_fork(after_in_child=_let_go_after_fork)
 
 START_SECONDS: Final = 30.0
 END_SECONDS: Final = 10.0
-BACKSTOP_SECONDS: Final = 2.0
-"""How long after every deadline a guest ends by itself, should its host hang."""
-SPARE_PROCESSES: Final = 16
-"""By how much RLIMIT_NPROC is wider than a control group that counts the same and says when."""
-NO_PROCESS_GROUPS: Final = 1  # our own PID 1
 MOST_MESSAGE_BYTES: Final = 1 << 20
 
 _serials = count(1)
-
-
-def usable_processors(policy: Policy) -> int:
-    """Give how many processors guests of this policy have here: never more than this process."""
-    return min(policy.quota.cpus, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +129,7 @@ class Zygote:
     def _keeper_message(self, view: View) -> dict[str, Any]:
         policy, interpreter = self.plan.policy, self.plan.interpreter
         cpus = self.cpus
+        path = search_path(os.path.dirname(interpreter.guest_executable))
         options = ["-X", f"cpu_count={cpus}"] if interpreter.version >= (3, 13) else []
         argv = [interpreter.guest_executable, "-I", "-S", *options, GUEST_RUNNERS, "zygote"]
         return {
@@ -139,7 +137,7 @@ class Zygote:
             "argv": argv,
             "user": UNPRIVILEGED_USER,
             "own_network": not isinstance(policy.network, FullNetwork),
-            "environment": _environment(policy, interpreter, cpus),
+            "environment": interpreter.loader_variables() | guest_environment(policy, path, cpus),
             "control_groups": self.group.folders if self.group else [],
         }
 
@@ -147,51 +145,22 @@ class Zygote:
         policy = self.plan.policy
         quota = policy.quota
         scratch = f"size={quota.disk_bytes},nr_inodes={quota.disk_files + 4},mode=755"
-        deadline = quota.wall_seconds + quota.grace_seconds + BACKSTOP_SECONDS
+        is_counted = self.group is not None
         return {
-            "filter": seccomp.compile_filter(self._filters()).hex(),
+            "filter": compile_filter(filter_documents(policy, is_counted=is_counted)).hex(),
             "landlock_abi": self.plan.landlock_abi,
             "rights": view.rights,
             "may_execute": not isinstance(policy.programs, NoPrograms),
             "scratch_options": scratch,
-            "limits": list(self._limits()),
+            "limits": process_limits(quota, is_counted=is_counted),
             "proc_masks": view.proc_masks,
             "own_network": not isinstance(policy.network, FullNetwork),
             "runners": GUEST_RUNNERS,
             "python_path": view.python_path,
             "preload": self.plan.preload,
-            "deadline_seconds": deadline,
+            "deadline_seconds": backstop_seconds(quota),
             "fresh_interpreter": policy.fresh_interpreter,
         }
-
-    def _filters(self) -> tuple[str, ...]:
-        names = ["guest"]
-        if not self.group:
-            names.append("uncounted-memory")
-        if isinstance(self.plan.policy.programs, NoPrograms):
-            names.append("no-programs")
-        return tuple(names)
-
-    def _limits(self) -> list[tuple[int, int]]:
-        """Give the limits of each process, setrlimit(2), never over this process's own."""
-        quota = self.plan.policy.quota
-        processes = quota.processes + NO_PROCESS_GROUPS + (SPARE_PROCESSES if self.group else 0)
-        wanted = {
-            resource.RLIMIT_NPROC: processes,  # counted per user namespace, so per guest
-            resource.RLIMIT_NOFILE: quota.open_files,
-            resource.RLIMIT_FSIZE: quota.file_bytes,
-            resource.RLIMIT_CPU: int(quota.cpu_seconds) + 2,  # behind the exact limit of the host
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_MEMLOCK: 0,
-            resource.RLIMIT_MSGQUEUE: 0,
-            resource.RLIMIT_SIGPENDING: 256,
-            resource.RLIMIT_NICE: 0,
-            resource.RLIMIT_RTPRIO: 0,
-            resource.RLIMIT_STACK: 8 << 20,
-        }
-        if not self.group:
-            wanted[resource.RLIMIT_AS] = 4 * quota.memory_bytes + (4 << 30)  # behind the watchdog
-        return [(limit, _within_ours(limit, value)) for limit, value in wanted.items()]
 
     async def _send(self, message: dict[str, Any]) -> None:
         encoded = json.dumps(message).encode()
@@ -288,31 +257,3 @@ async def _wait_for(process: subprocess.Popen[bytes]) -> None:
     finally:
         os.close(descriptor)
     process.wait()
-
-
-def _environment(policy: Policy, interpreter: Interpreter, cpus: int) -> dict[str, str]:
-    """Give the guest's environment: ours, then what the policy names. Nothing else of the host."""
-    folder = os.path.dirname(interpreter.guest_executable)
-    standard = [path for path in ("/usr/local/bin", "/usr/bin", "/bin") if path != folder]
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHON_CPU_COUNT")
-    inherited = {
-        name: os.environ[name] for name in policy.environment.inherit if name in os.environ
-    }
-    return {
-        "PATH": ":".join([folder, *standard]),
-        "HOME": "/box",
-        "USER": "sandbox",
-        "TMPDIR": "/tmp",  # noqa: S108 - the guest's own
-        "LANG": "C.UTF-8",
-        "MPLBACKEND": "Agg",
-        **dict.fromkeys(names, str(cpus)),
-        **interpreter.loader_variables(),
-        **inherited,
-        **policy.environment.values,
-    }
-
-
-def _within_ours(limit: int, value: int) -> int:
-    """Lower a limit to this process's own: without a capability nobody can raise it."""
-    _, hard = resource.getrlimit(limit)
-    return value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -94,7 +94,7 @@ OTHER_FORMS = [
 
 @pytest.mark.parametrize("text", OTHER_FORMS, ids=str)
 def test_an_answer_of_another_form_is_no_answer(text: str) -> None:
-    assert claim_of(answer(text)) == NoAnswer("the answer has none of the three forms")
+    assert claim_of(answer(text)) == NoAnswer("the answer has none of the four forms")
 
 
 GOOD = answer('{"value": 1}')
@@ -272,7 +272,7 @@ def test_the_depth_of_an_answer_is_counted_from_its_value() -> None:
 
 
 def test_a_parser_that_recurses_too_deep_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.wire._DECODER.decode", Mock(side_effect=RecursionError))
+    monkeypatch.setattr("sandbox.wire_json._DECODER.decode", Mock(side_effect=RecursionError))
     assert reason_of(b"[]") == "it is nested too deep"
 
 
