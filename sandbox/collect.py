@@ -21,7 +21,16 @@ from typing import Final, Never
 from sandbox.errors import EngineFault
 from sandbox.wire import printable
 
-__all__ = ["Collected", "DiskUse", "LeftOut", "collect_files", "usage", "write_files"]
+__all__ = [
+    "Collected",
+    "DiskUse",
+    "LeftOut",
+    "collect_files",
+    "fault_of_name",
+    "shown",
+    "usage",
+    "write_files",
+]
 
 _SCANNED_ENTRIES: Final = 10_000
 _REASONS: Final = 100
@@ -105,7 +114,7 @@ class _Walk:
 
     def leave_out(self, path: str, reason: str) -> None:
         if len(self.left_out) < _REASONS:
-            self.left_out.append(LeftOut(_shown(path), reason))
+            self.left_out.append(LeftOut(shown(path), reason))
         else:
             self.unnamed += 1
 
@@ -150,7 +159,7 @@ def _step(walk: _Walk, directory: _Directory) -> None:
     text = name.decode(errors="surrogateescape")
     path = directory.path + text
     with _leaving_out(walk, path):
-        if fault := _fault_of_name(text):
+        if fault := fault_of_name(text):
             _skip(fault)
         status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
@@ -175,7 +184,7 @@ def _leaving_out(walk: _Walk, path: str) -> Generator[None]:
         walk.leave_out(path, f"it cannot be read: {error.strerror}")
 
 
-def _fault_of_name(name: str) -> str:
+def fault_of_name(name: str) -> str:
     """Say what is wrong with one name of a path; nothing, if it may be shown and written."""
     if name in {"", ".", ".."} or "/" in name:
         return "its name is not one name"
@@ -183,10 +192,10 @@ def _fault_of_name(name: str) -> str:
         return "its name is not UTF-8"
     if len(name.encode()) > _NAME_BYTES:
         return f"its name is over {_NAME_BYTES} bytes"
-    return "" if _shown(name) == name else "its name has characters that cannot be shown"
+    return "" if shown(name) == name else "its name has characters that cannot be shown"
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """Make a path safe to show on one line: strange bytes escaped, a long one's beginning cut."""
     text = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     text = printable(text).replace("\n", r"\n").replace("\t", r"\t")
@@ -316,11 +325,11 @@ def write_files(destination: Path, files: Mapping[str, bytes]) -> None:
 
 def _check_path(destination: Path, path: str) -> None:
     for name in path.split("/"):
-        if fault := _fault_of_name(name):
-            message = f"{_shown(path)} cannot be written: {fault}"
+        if fault := fault_of_name(name):
+            message = f"{shown(path)} cannot be written: {fault}"
             raise ValueError(message)
     if os.path.lexists(destination / path):
-        message = f"{_shown(path)} is already in {destination}: choose an empty folder"
+        message = f"{shown(path)} is already in {destination}: choose an empty folder"
         raise FileExistsError(message)
 
 

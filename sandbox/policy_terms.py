@@ -1,7 +1,7 @@
 """The terms of a policy, all that is enforced, and whether one is within another."""
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -23,7 +23,12 @@ from sandbox.policy_grants import (
 from sandbox.policy_quota import Quota
 from sandbox.policy_values import as_tuple, host_within
 
-__all__ = ["Term", "Terms", "is_within", "terms_by_key"]
+__all__ = ["ISOLATIONS", "Isolation", "Term", "Terms", "is_within", "terms_by_key"]
+
+
+Isolation: TypeAlias = Literal["process", "container", "gvisor"]
+ISOLATIONS: Final[tuple[Isolation, ...]] = ("process", "container", "gvisor")
+"""From the weakest to the strongest."""
 
 
 class Terms(Document):
@@ -46,6 +51,10 @@ class Terms(Document):
         NoHostTools()
     )
     """Which tools of the host guest code can call. Default: none."""
+    isolation: Isolation = "process"
+    """The least wall between guest and host: "process" (namespaces and filters of one kernel),
+    "container" (the same, made by a container engine), "gvisor" (a kernel of its own). An engine
+    that gives less refuses. Default: process."""
     fresh_interpreter: bool = False
     """A new interpreter per call instead of a clone of the warm one: its own address-space layout
     and hash seed, at the price of a slower start. Default: false."""
@@ -75,6 +84,7 @@ Term = (
     | InstalledPackages
     | NoHostTools
     | ListedHostTools
+    | Isolation
     | bool
     | int
     | float
@@ -99,6 +109,8 @@ def is_within(new: Term, base: Term) -> bool:
             return new or not base
         case int() | float(), int() | float():
             return new <= base
+        case str(), str():  # only isolation, where the stronger is the narrower
+            return ISOLATIONS.index(new) >= ISOLATIONS.index(base)
         case tuple(), tuple():
             return _files_within(new, base)
         case Environment(), Environment():

@@ -25,6 +25,7 @@ _SENTENCES = {
     "programs": "Programs it may start: {}.",
     "packages": "Python packages beside the standard library: {}.",
     "host_tools": "Tools of the host it may call: {}.",
+    "isolation": "Isolation from the host, at least: {}.",
     "fresh_interpreter": "A new interpreter for each call: {}.",
     "quota.wall_seconds": "Real time: {}, then timeout.",
     "quota.grace_seconds": "Time from SIGTERM at the deadline to SIGKILL: {}.",
@@ -105,6 +106,8 @@ def _say(key: str, term: Term) -> str:
             return "yes" if term else "no"
         case int() | float():
             return _say_amount(key, term)
+        case str():
+            return term
         case tuple():
             return "; ".join(_say_file(grant) for grant in term) or "none"
         case Environment():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["POLICIES", "RUNNERS"]
+__all__ = ["IMAGES", "POLICIES", "RUNNERS"]
 
 
 def _home() -> Path:
@@ -15,3 +15,5 @@ RUNNERS = _home() / "runners"
 """The programs of the guest side, run as a folder by ``python -I -S``."""
 POLICIES = _home() / "policies"
 """The policy documents and the system-call lists."""
+IMAGES = _home() / "images"
+"""What containers are made of, a folder for each image."""

@@ -3,30 +3,88 @@
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache
 
 import pytest
 
-from sandbox import Policy, Sandbox
+from sandbox import Policy, Sandbox, SandboxError
+from sandbox.backends.base import Backend
 from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.docker import DockerBackend
+from sandbox.backends.docker_engine import DockerEngine, EngineInfo
+from sandbox.backends.images import tag_of
 from sandbox.backends.subprocess import SubprocessBackend
 
 MOST_WARM = 6
 
 REQUIRED = frozenset(filter(None, os.environ.get("SANDBOX_REQUIRE", "").split(",")))
-"""What must not be missing here: "cgroup" in the job that runs as root."""
+"""What must not be missing here: "cgroup", "docker" and "gvisor" in the job that runs as root."""
 
-ONLY = os.environ.get("SANDBOX_ONLY", "")
-"""One mechanism alone: CI tests the other in the job of the other user."""
+ONLY = frozenset(filter(None, os.environ.get("SANDBOX_ONLY", "").split(",")))
+"""These mechanisms alone: CI tests the others in other jobs."""
+
+COUNTING = frozenset({"cgroup", "docker"})
+"""Where a control group counts the tree: its refusals are certain."""
 
 SandboxFor = Callable[..., Sandbox]
 
 
+@cache
+def engine_info() -> EngineInfo | str:
+    """Ask the container engine what it is; the reason why not, where none answers."""
+    try:
+        with closing(DockerEngine()) as engine:
+            engine.image(tag_of("python"))
+            return engine.info()
+    except SandboxError as fault:
+        return str(fault)
+
+
 def mechanisms() -> list[str]:
-    """Give the ways in which a tree is held on this host: each guarantee is tested on each."""
+    """Give the ways in which a call is held on this host: each guarantee is tested on each."""
     found = ["cgroup"] if find_hierarchies() else []
-    if "cgroup" in REQUIRED and not found:
-        pytest.exit("SANDBOX_REQUIRE names cgroup, and this host gives none", returncode=3)
-    return [name for name in (*found, "watchdog") if not ONLY or name == ONLY]
+    found.append("watchdog")
+    info = engine_info()
+    if isinstance(info, EngineInfo):
+        found += ["docker", *(["gvisor"] if "runsc" in info.runtimes else [])]
+    missing = (REQUIRED & {"cgroup", "docker", "gvisor"}) - set(found)
+    if missing:
+        names = ", ".join(sorted(missing))
+        pytest.exit(f"SANDBOX_REQUIRE names {names}, not here: engine: {info}", returncode=3)
+    return [name for name in found if not ONLY or name in ONLY]
+
+
+def pytest_report_header() -> str:
+    """Say plainly what is tested and what is left out."""
+    info = engine_info()
+    left_out = f"; no container engine: {info}" if isinstance(info, str) else ""
+    return f"sandbox: guests held by {', '.join(mechanisms())}{left_out}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take tests out where their marker says that a mechanism differs, and why."""
+    out = [item for item in items if _differs(item)]
+    items[:] = [item for item in items if item not in set(out)]
+    config.hook.pytest_deselected(items=out)
+
+
+def _differs(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    mechanism = item.callspec.params.get("warm")
+    return any(mechanism in marker.args for marker in item.iter_markers("differs"))
+
+
+def backend_of(mechanism: str) -> Backend:
+    """Make a backend whose guests are held by one mechanism."""
+    match mechanism:
+        case "docker":
+            return DockerBackend()
+        case "gvisor":
+            return DockerBackend(runtime="runsc")
+        case _:
+            return SubprocessBackend(use_control_groups=mechanism == "cgroup")
 
 
 class Warm:
@@ -40,8 +98,7 @@ class Warm:
         base = policy or Policy.load("strict")
         wanted = base.widen("a test", **changes) if changes else base
         if wanted.fingerprint not in self._kept:
-            backend = SubprocessBackend(use_control_groups=self.mechanism == "cgroup")
-            self._kept[wanted.fingerprint] = Sandbox(wanted, backend=backend)
+            self._kept[wanted.fingerprint] = Sandbox(wanted, backend=backend_of(self.mechanism))
         self._kept.move_to_end(wanted.fingerprint)
         if len(self._kept) > MOST_WARM:
             self._kept.popitem(last=False)[1].close()
@@ -54,7 +111,7 @@ class Warm:
 
 @pytest.fixture(scope="session", params=mechanisms())
 def warm(request: pytest.FixtureRequest) -> Iterator[Warm]:
-    """Sandboxes whose trees are held by one mechanism."""
+    """Sandboxes whose calls are held by one mechanism."""
     kept = Warm(request.param)
     yield kept
     kept.close()
@@ -62,7 +119,7 @@ def warm(request: pytest.FixtureRequest) -> Iterator[Warm]:
 
 @pytest.fixture
 def mechanism(warm: Warm) -> str:
-    """What holds the trees: cgroup or watchdog."""
+    """What holds the calls: cgroup, watchdog, docker or gvisor."""
     return warm.mechanism
 
 

@@ -28,7 +28,7 @@ from pydantic import (
 from sandbox.errors import CannotEnforce, EngineFault
 from sandbox.shipped import POLICIES
 
-__all__ = ["Condition", "Decision", "compile_filter", "describe"]
+__all__ = ["CallList", "Condition", "Decision", "Entry", "compile_filter", "describe", "merge"]
 
 THIS_MACHINE = os.uname().machine
 INSTRUCTIONS_MAX = 4096
@@ -137,7 +137,9 @@ class _Verdict(_Strict):
         return ALLOW if self.errno is None else ERRNO | getattr(errno, self.errno, 0)
 
 
-class _Entry(_Verdict):
+class Entry(_Verdict):
+    """Some calls, what becomes of them, and why. when: all of it must hold; empty: in general."""
+
     names: Annotated[tuple[str, ...], Field(min_length=1)]
     when: tuple[Condition, ...] = ()
 
@@ -145,7 +147,7 @@ class _Entry(_Verdict):
 class _Document(_Strict):
     purpose: Annotated[str, Field(alias="for", min_length=10)]
     default: _Verdict | None = None
-    entries: tuple[_Entry, ...]
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +178,11 @@ class _Range:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _List:
+class CallList:
+    """What some documents say together, call by call."""
+
     default: _Verdict
-    entries: dict[str, tuple[_Entry, ...]]
+    entries: dict[str, tuple[Entry, ...]]
 
 
 def compile_filter(documents: Sequence[str] = ("guest",), machine: str = THIS_MACHINE) -> bytes:
@@ -194,7 +198,7 @@ def compile_filter(documents: Sequence[str] = ("guest",), machine: str = THIS_MA
 
 def describe(documents: Sequence[str] = ("guest",)) -> list[Decision]:
     """Give what is decided for each call, with the reasons; the default comes last, named "*"."""
-    merged = _merge(tuple(documents))
+    merged = merge(tuple(documents))
     decisions = [
         Decision(
             name=name,
@@ -216,7 +220,7 @@ def _compile(documents: tuple[str, ...], machine: str) -> bytes:
     if machine not in numbers or machine not in AUDIT_ARCH:
         message = f"no system-call numbers for machine {machine}: use {' or '.join(AUDIT_ARCH)}"
         raise CannotEnforce(message)
-    merged = _merge(documents)
+    merged = merge(documents)
     ranges = list(_ranges(merged, numbers[machine]))
     program = _guard(machine) + _tree(ranges)
     if len(program) > INSTRUCTIONS_MAX:
@@ -250,21 +254,22 @@ def _read(name: str) -> _Document:
         raise EngineFault(message) from error
 
 
-def _merge(names: tuple[str, ...]) -> _List:
+def merge(names: tuple[str, ...]) -> CallList:
+    """Read documents, later ones over earlier ones. Raises EngineFault for a broken list."""
     documents = [_read(name) for name in names]
     defaults = [document.default for document in documents]
     if not defaults or defaults[0] is None or any(defaults[1:]):
         message = f"system-call lists {names}: the first, and only the first, holds the default"
         raise EngineFault(message)
     known = {call for table in _numbers().values() for call in table}
-    entries: dict[str, tuple[_Entry, ...]] = {}
+    entries: dict[str, tuple[Entry, ...]] = {}
     for name, document in zip(names, documents, strict=True):
         entries |= _by_call(name, document, known)
-    return _List(default=defaults[0], entries=entries)
+    return CallList(default=defaults[0], entries=entries)
 
 
-def _by_call(name: str, document: _Document, known: set[str]) -> dict[str, tuple[_Entry, ...]]:
-    entries: defaultdict[str, tuple[_Entry, ...]] = defaultdict(tuple)
+def _by_call(name: str, document: _Document, known: set[str]) -> dict[str, tuple[Entry, ...]]:
+    entries: defaultdict[str, tuple[Entry, ...]] = defaultdict(tuple)
     for entry in document.entries:
         for call in entry.names:
             entries[call] += (entry,)
@@ -276,7 +281,7 @@ def _by_call(name: str, document: _Document, known: set[str]) -> dict[str, tuple
     return entries
 
 
-def _contradiction(entries: tuple[_Entry, ...]) -> str:
+def _contradiction(entries: tuple[Entry, ...]) -> str:
     """Say what makes the order of one call's entries matter; it never may."""
     general = [entry.code for entry in entries if not entry.when]
     special = {entry.code for entry in entries if entry.when}
@@ -290,7 +295,7 @@ def _contradiction(entries: tuple[_Entry, ...]) -> str:
 # Writing the program. Every block ends in returns and jumps only forward within itself.
 
 
-def _ranges(merged: _List, numbers: dict[str, int]) -> Iterator[_Range]:
+def _ranges(merged: CallList, numbers: dict[str, int]) -> Iterator[_Range]:
     """Cut the numbers into the fewest ranges of one outcome each."""
     default = _Outcome(code=merged.default.code)
     outcomes = {
@@ -306,7 +311,7 @@ def _ranges(merged: _List, numbers: dict[str, int]) -> Iterator[_Range]:
         previous = outcome
 
 
-def _outcome(entries: tuple[_Entry, ...]) -> _Outcome:
+def _outcome(entries: tuple[Entry, ...]) -> _Outcome:
     (code,) = (entry.code for entry in entries if not entry.when)
     return _Outcome(
         code=code, cases=tuple((entry.when, entry.code) for entry in entries if entry.when)

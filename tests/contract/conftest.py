@@ -7,9 +7,10 @@ wait for it; a process that a call had left would stay, and the count never be a
 import gc
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,9 +18,12 @@ import pytest
 
 from sandbox.backends.base import Backend
 from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.docker import DEFAULT_WARM
+from sandbox.backends.docker_engine import DockerEngine
+from sandbox.backends.docker_leftovers import RunningContainer, find_containers
 from sandbox.backends.processes import owner_name
-from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.result import ErrorInfo, Result
+from tests.conftest import Warm, backend_of
 
 OUR_MOUNTS = ("/run/sandbox", "/run/scratch", "/box", "/opt/python", "/opt/packages")
 """Where guests have mounts of their own; other programs on this host mount elsewhere."""
@@ -40,6 +44,7 @@ class Belongings:
     threads: frozenset[str]
     groups: int
     mounts: int
+    containers: int
 
 
 BelongingsNow = Callable[[], Belongings]
@@ -69,17 +74,26 @@ def _descriptor_kinds() -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _belongings_now() -> Belongings:
+def _belongings_now(engine: DockerEngine | None) -> Belongings:
+    """Count what there is. engine: for a mechanism that has one; its connections come and go."""
     gc.collect()
+    descriptors = _descriptor_kinds()
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     return Belongings(
         processes=len(psutil.Process().children(recursive=True)),
-        descriptors=_descriptor_kinds(),
+        descriptors=tuple(kind for kind in descriptors if not engine or kind != "socket"),
         # anyio keeps its worker threads for the next use, and ends them itself
         threads=frozenset(each.name for each in threading.enumerate() if "worker" not in each.name),
         groups=len(groups_of(owner_name())),
         mounts=len([row for row in mounts.splitlines() if row.split()[1].startswith(OUR_MOUNTS)]),
+        containers=len(_our_containers(engine)) if engine else 0,
     )
+
+
+def _our_containers(engine: DockerEngine) -> list[RunningContainer]:
+    """Those of this process that run or are about to; one that is dead is being removed."""
+    found = find_containers(engine)
+    return [each for each in found if each.owner == owner_name() and each.state != "removing"]
 
 
 def wait_for(look: BelongingsNow, is_there: Callable[[Belongings], bool]) -> Belongings:
@@ -93,18 +107,33 @@ def wait_for(look: BelongingsNow, is_there: Callable[[Belongings], bool]) -> Bel
 
 def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
     """Warm a new sandbox up and wait for all that it keeps ready for its next call."""
-    before = look().processes
+    before = look()
     warm_up()
-    return wait_for(look, lambda seen: seen.processes >= before + WARM_PROCESSES)
+
+    def is_warm(seen: Belongings) -> bool:
+        processes = seen.processes - before.processes
+        return processes >= WARM_PROCESSES or seen.containers - before.containers == DEFAULT_WARM
+
+    return wait_for(look, is_warm)
+
+
+@pytest.fixture(scope="session")
+def engine(warm: Warm) -> Iterator[DockerEngine | None]:
+    """The container engine, where the mechanism under test has one."""
+    if warm.mechanism not in {"docker", "gvisor"}:
+        yield None
+        return
+    with closing(DockerEngine()) as found:
+        yield found
 
 
 @pytest.fixture
-def belongings() -> BelongingsNow:
+def belongings(engine: DockerEngine | None) -> BelongingsNow:
     """Look at what this process has now."""
-    return _belongings_now
+    return partial(_belongings_now, engine)
 
 
 @pytest.fixture
 def new_backend(mechanism: str) -> NewBackend:
     """Make a backend of the mechanism under test, for a sandbox that the test makes itself."""
-    return lambda: SubprocessBackend(use_control_groups=mechanism == "cgroup")
+    return lambda: backend_of(mechanism)
