@@ -9,22 +9,53 @@ if TYPE_CHECKING:
     from sandbox.errors import BadCall, BadPolicy, CannotEnforce, EngineFault, SandboxError
     from sandbox.policy import Policy, Quota
     from sandbox.result import CallFailed, Result
+    from sandbox.tools.answered import Answered, Called
+    from sandbox.tools.audit import AuditLog
+    from sandbox.tools.automatic import Reply, run_automatic, run_automatic_sync
+    from sandbox.tools.context import Cancelled, Context, Progress, Resource
+    from sandbox.tools.declare import from_callable
+    from sandbox.tools.hooks import Asked, Ended, Hook
+    from sandbox.tools.telemetry import Telemetry
+    from sandbox.tools.tool import Tool
+    from sandbox.tools.toolset import Toolset
+    from sandbox.wire import Data, File, Image, Text
 
 __all__ = [
+    "Answered",
+    "Asked",
     "AsyncSandbox",
+    "AuditLog",
     "BadCall",
     "BadPolicy",
     "CallFailed",
+    "Called",
+    "Cancelled",
     "CannotEnforce",
     "Command",
+    "Context",
+    "Data",
+    "Ended",
     "EngineFault",
+    "File",
     "Function",
+    "Hook",
+    "Image",
     "Policy",
+    "Progress",
     "Quota",
+    "Reply",
+    "Resource",
     "Result",
     "Sandbox",
     "SandboxError",
     "Source",
+    "Telemetry",
+    "Text",
+    "Tool",
+    "Toolset",
+    "from_callable",
+    "run_automatic",
+    "run_automatic_sync",
 ]
 
 _HOME = {
@@ -33,6 +64,16 @@ _HOME = {
     "errors": ("BadCall", "BadPolicy", "CannotEnforce", "EngineFault", "SandboxError"),
     "policy": ("Policy", "Quota"),
     "result": ("CallFailed", "Result"),
+    "tools.answered": ("Answered", "Called"),
+    "tools.audit": ("AuditLog",),
+    "tools.automatic": ("Reply", "run_automatic", "run_automatic_sync"),
+    "tools.context": ("Cancelled", "Context", "Progress", "Resource"),
+    "tools.declare": ("from_callable",),
+    "tools.hooks": ("Asked", "Ended", "Hook"),
+    "tools.telemetry": ("Telemetry",),
+    "tools.tool": ("Tool",),
+    "tools.toolset": ("Toolset",),
+    "wire": ("Data", "File", "Image", "Text"),
 }
 
 

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args
 
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from sandbox.backends.base import Backend, OnOutput
+from sandbox.backends.base import Backend, OnOutput, OnPartial
 from sandbox.call import Call, Command, Source
 from sandbox.engine import Engine
 from sandbox.errors import BadCall, EngineFault
@@ -19,10 +19,28 @@ from sandbox.policy import Policy
 from sandbox.result import Result
 from sandbox.wire import Json
 
-__all__ = ["AsyncSandbox", "PolicyLike", "Sandbox"]
+__all__ = [
+    "AsyncSandbox",
+    "BackendLike",
+    "BackendName",
+    "LoopThread",
+    "PolicyLike",
+    "RuntimeName",
+    "Sandbox",
+    "as_backend",
+    "as_policy",
+    "backend_for",
+]
 
 PolicyLike: TypeAlias = Policy | str | Path
 """A policy, the name of a preset, or the path of a document."""
+
+BackendName: TypeAlias = Literal["subprocess", "docker"]
+BackendLike: TypeAlias = BackendName | Backend
+"""Where guests come from: by name, or one of your own."""
+
+RuntimeName: TypeAlias = Literal["runc", "runsc"]
+"""What runs a container: runc on the host's kernel, runsc (gVisor) on a kernel of its own."""
 
 Files: TypeAlias = Mapping[str, bytes | str]
 T = TypeVar("T")
@@ -32,29 +50,36 @@ END_SECONDS = 30.0
 class AsyncSandbox:
     """Runs untrusted calls under one policy, on asyncio or trio. Use it as `async with`.
 
-    policy: "strict" by default. backend: "subprocess", or a backend of your own. preload: modules
-    that guests find already imported. parallel: calls that run at once, the others wait in order;
-    four per processor by default. Cancelling the task that awaits a call kills the call, whole.
+    policy: "strict" by default. backend: "subprocess", "docker", or one of your own; by default
+    the policy's isolation chooses: "subprocess" for "process", "docker" for what is stronger.
+    image, for "docker" only: "python" (the default) or "data", ours, or the name of any image in
+    the engine. runtime, ditto: "runc" or "runsc"; by default what the policy's isolation asks for.
+    preload: modules that guests find already imported. parallel: calls that run at once, the others
+    wait in order; four per processor by default. Cancelling the task that awaits a call kills the
+    call, whole.
 
     Every method raises BadCall for what cannot be sent, CannotEnforce for a policy that this host
     cannot keep, EngineFault for a fault of the engine; what the guest does is in the Result.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an option of its own, by keyword
         self,
         policy: PolicyLike = "strict",
         *,
-        backend: Literal["subprocess"] | Backend = "subprocess",
+        backend: BackendLike | None = None,
+        image: str | None = None,
+        runtime: RuntimeName | None = None,
         preload: Sequence[str] = (),
         parallel: int | None = None,
     ) -> None:
-        """Read the policy. Nothing is started before the first call."""
+        """Read the policy. Nothing is started before the first call. Raises BadPolicy, BadCall."""
         self.policy = as_policy(policy)
+        chosen = backend_for(self.policy) if backend is None else backend
         places = parallel or 4 * (os.cpu_count() or 1)
-        self._engine = Engine(_as_backend(backend, preload), places)
+        self._engine = Engine(as_backend(chosen, preload, image=image, runtime=runtime), places)
         self._is_closed = False
 
-    async def run(  # noqa: PLR0913 - each is an option of its own, by keyword
+    async def run(  # noqa: PLR0913 - ditto
         self,
         source: str,
         *,
@@ -105,10 +130,19 @@ class AsyncSandbox:
         call = Command(argv=argv, files=_as_files(files), stdin=_as_bytes(stdin))
         return await self.execute(call, on_output=on_output)
 
-    async def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
-        """Run a call that was made before."""
+    async def execute(
+        self,
+        call: Call,
+        *,
+        on_output: OnOutput | None = None,
+        on_partial: OnPartial | None = None,
+    ) -> Result:
+        """Run a call that was made before. on_partial: called with each partial value as it comes.
+
+        Whatever either callback raises ends the call, and comes out of here.
+        """
         self.check_open()
-        return await self._engine.execute(call, self.policy, on_output)
+        return await self._engine.execute(call, self.policy, on_output, on_partial)
 
     async def aclose(self) -> None:
         """End everything of this sandbox. Calls that still run fail with EngineFault."""
@@ -141,19 +175,26 @@ class Sandbox:
     An interrupt (Ctrl-C) in the thread that waits for a call kills the call.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - ditto
         self,
         policy: PolicyLike = "strict",
         *,
-        backend: Literal["subprocess"] | Backend = "subprocess",
+        backend: BackendLike | None = None,
+        image: str | None = None,
+        runtime: RuntimeName | None = None,
         preload: Sequence[str] = (),
         parallel: int | None = None,
     ) -> None:
-        """Read the policy. Nothing is started before the first call."""
-        self._inner = AsyncSandbox(policy, backend=backend, preload=preload, parallel=parallel)
-        self._opening = threading.Lock()
-        self._portal: BlockingPortal | None = None
-        self._thread: threading.Thread | None = None
+        """Read the policy. Nothing is started before the first call. Raises BadPolicy, BadCall."""
+        self._inner = AsyncSandbox(
+            policy,
+            backend=backend,
+            image=image,
+            runtime=runtime,
+            preload=preload,
+            parallel=parallel,
+        )
+        self._loop = LoopThread()
 
     @property
     def policy(self) -> Policy:
@@ -202,19 +243,21 @@ class Sandbox:
         execute = self._inner.exec
         return self._wait(partial(execute, argv, files=files, stdin=stdin, on_output=on_output))
 
-    def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
-        """Run a call that was made before."""
-        return self._wait(partial(self._inner.execute, call, on_output=on_output))
+    def execute(
+        self,
+        call: Call,
+        *,
+        on_output: OnOutput | None = None,
+        on_partial: OnPartial | None = None,
+    ) -> Result:
+        """Run a call that was made before; see AsyncSandbox.execute."""
+        execute = self._inner.execute
+        return self._wait(partial(execute, call, on_output=on_output, on_partial=on_partial))
 
     def close(self) -> None:
         """End everything of this sandbox; a second time does nothing."""
-        with self._opening:
-            self._inner.refuse_more()
-            portal, self._portal = self._portal, None
-            if portal and self._thread:
-                portal.call(self._inner.aclose)
-                portal.call(portal.stop)
-                self._thread.join()
+        self._inner.refuse_more()
+        self._loop.close(self._inner.aclose)
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -226,6 +269,22 @@ class Sandbox:
 
     def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
         """Run it in the sandbox's thread; what interrupts the wait kills the call."""
+        self._inner.check_open()
+        return self._loop.wait(call)
+
+
+class LoopThread:
+    """An event loop in a thread of its own, for a blocking face. Started when first needed."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+        self._opening = threading.Lock()
+        self._is_closed = False
+        self._portal: BlockingPortal | None = None
+        self._thread: threading.Thread | None = None
+
+    def wait(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Run a call in the loop and give its value; what interrupts the wait cancels the call."""
         is_over = threading.Event()
 
         async def whole_call() -> T:
@@ -242,9 +301,21 @@ class Sandbox:
                 is_over.wait(END_SECONDS)  # nothing of the call is left when this raises
             raise
 
+    def close(self, last: Callable[[], Awaitable[None]]) -> None:
+        """Await a last call if the loop was ever started, and end it; again does nothing."""
+        with self._opening:
+            self._is_closed = True
+            portal, self._portal = self._portal, None
+            if portal and self._thread:
+                portal.call(last)
+                portal.call(portal.stop)
+                self._thread.join()
+
     def _open_portal(self) -> BlockingPortal:
         with self._opening:
-            self._inner.check_open()
+            if self._is_closed:
+                message = "it is closed: make another"
+                raise EngineFault(message)
             if self._portal is None:
                 self._portal, self._thread = _start_portal()
             return self._portal
@@ -272,12 +343,35 @@ def as_policy(policy: PolicyLike) -> Policy:
     return policy if isinstance(policy, Policy) else Policy.load(policy)
 
 
-def _as_backend(backend: Literal["subprocess"] | Backend, preload: Sequence[str]) -> Backend:
+def backend_for(policy: Policy) -> BackendName:
+    """Name the backend that gives the isolation which a policy asks for."""
+    return "subprocess" if policy.isolation == "process" else "docker"
+
+
+def as_backend(
+    backend: BackendLike,
+    preload: Sequence[str],
+    *,
+    image: str | None = None,
+    runtime: RuntimeName | None = None,
+) -> Backend:
+    """Give a backend from itself or its name.
+
+    Raises BadCall for a name that is none, and for an image or a runtime without "docker".
+    """
+    if isinstance(backend, str) and backend not in get_args(BackendName):
+        message = f"there is no backend {backend!r}: use 'subprocess' or 'docker'"
+        raise BadCall(message)
+    if backend == "docker":
+        from sandbox.backends.docker import DockerBackend  # noqa: PLC0415 - slow to import
+
+        chosen = "python" if image is None else image
+        return DockerBackend(image=chosen, runtime=runtime, preload=tuple(preload))
+    if image is not None or runtime is not None:
+        message = "image and runtime say how containers are made: use backend='docker' with them"
+        raise BadCall(message)
     if not isinstance(backend, str):
         return backend
-    if backend != "subprocess":
-        message = f"there is no backend {backend!r}: use 'subprocess'"
-        raise BadCall(message)
     from sandbox.backends.subprocess import SubprocessBackend  # noqa: PLC0415 - slow to import
 
     return SubprocessBackend(preload=tuple(preload))

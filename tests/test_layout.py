@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
 CONTRACT = {"base"}
 """What the layers above may know of backends/: the contract."""
 
-BY_NAME = {"box": {"subprocess"}, "cli": set(LAYERS["backends"])}
+BY_NAME = {"box": {"subprocess", "docker"}, "cli": set(LAYERS["backends"])}
 """Where a backend is chosen by its name, and where leftovers of a backend are looked after."""
 
 
@@ -41,7 +41,7 @@ def sources(folder: Path) -> list[Path]:
 
 def shipped_inside(path: Path, folder: Path) -> bool:
     """Leave out what an install puts inside the package: it is looked at on its own."""
-    data = {shipped.RUNNERS, shipped.POLICIES}
+    data = {shipped.RUNNERS, shipped.POLICIES, shipped.IMAGES}
     return not any(root != folder and path.is_relative_to(root) for root in data)
 
 
@@ -60,7 +60,8 @@ def imports(file: Path) -> Iterator[str]:
 def part_of(module: str) -> str:
     """Give the part of the package that a module belongs to: policy_text belongs to policy."""
     name = module.split(".")[1] if "." in module else "__init__"
-    return "policy" if name.startswith("policy_") else name
+    family = name.partition("_")[0]
+    return family if family in {"policy", "wire"} else name
 
 
 def layer_of(part: str) -> int:
@@ -146,7 +147,9 @@ def test_no_two_runners_share_a_name() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-@pytest.mark.parametrize("folder", [shipped.RUNNERS, shipped.POLICIES], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "folder", [shipped.RUNNERS, shipped.POLICIES, shipped.IMAGES], ids=lambda each: each.name
+)
 def test_every_shipped_folder_is_there(folder: Path) -> None:
     assert any(folder.iterdir())
 

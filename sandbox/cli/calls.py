@@ -9,7 +9,8 @@ from typing import Literal
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from sandbox.box import AsyncSandbox
+from sandbox.backends.base import Backend
+from sandbox.box import AsyncSandbox, as_backend, backend_for
 from sandbox.call import Call, Command, Source
 from sandbox.cli import BROKEN_PIPE
 from sandbox.cli.gather import (
@@ -91,7 +92,7 @@ async def _converse(
     call: Call, policy: Policy, options: Options, streams: Mapping[str, Stream]
 ) -> Result:
     """Run a call while its output is passed on; when nobody takes it any more, end the call."""
-    async with AsyncSandbox(policy, backend=options.backend) as box:
+    async with AsyncSandbox(policy, backend=_backend(options, policy)) as box:
         if options.is_json:
             return await box.execute(call)
         results: list[Result] = []
@@ -105,6 +106,21 @@ async def _converse(
 
             results.append(await box.execute(call, on_output=take))
         return results[0]
+
+
+def _backend(options: Options, policy: Policy) -> Backend:
+    """Give what starts the guest. Raises BadCall for --image or --runtime without containers."""
+    name = options.backend or backend_for(policy)
+    if name == "docker":
+        from sandbox.backends.docker import DockerBackend  # noqa: PLC0415 - slow to import
+
+        image = "python" if options.image is None else options.image
+        # No container waits for a second call: there is none.
+        return DockerBackend(image=image, runtime=options.runtime, warm=0)
+    if options.image is not None or options.runtime is not None:
+        message = "--image and --runtime say how containers are made: add --backend docker"
+        raise BadCall(message)
+    return as_backend(name, ())
 
 
 async def _pass_on(

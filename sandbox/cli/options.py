@@ -50,7 +50,10 @@ class Options:
     out: Path | None
     is_json: bool
     wants_stdin: bool | None
-    backend: Literal["subprocess"]
+    backend: Literal["subprocess", "docker"] | None
+    """None: what gives the isolation that the policy asks for."""
+    image: str | None
+    runtime: Literal["runc", "runsc"] | None
 
 
 def _size(flag: str, text: str) -> object:
@@ -99,5 +102,14 @@ Stdin: TypeAlias = Annotated[
     typer.Option("--stdin/--no-stdin", help="Standard input; by default if a file or a pipe."),
 ]
 BackendName: TypeAlias = Annotated[
-    Literal["subprocess"], typer.Option("--backend", help="What starts the guest.")
+    Literal["subprocess", "docker"] | None,
+    typer.Option("--backend", help="By default what gives the policy's isolation."),
+]
+ImageName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--image", metavar="NAME", help="python (the default), data, or any; for docker."),
+]
+RuntimeName: TypeAlias = Annotated[
+    Literal["runc", "runsc"] | None,
+    typer.Option("--runtime", help="By default as the policy's isolation asks; for docker."),
 ]

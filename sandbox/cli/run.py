@@ -32,7 +32,9 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of its own
     out: given.Out = None,
     is_json: given.AsJson = False,  # noqa: FBT002 - a flag
     stdin: given.Stdin = None,
-    backend: given.BackendName = "subprocess",
+    backend: given.BackendName = None,
+    image: given.ImageName = None,
+    runtime: given.RuntimeName = None,
 ) -> int:
     """Run Python source from FILE, from standard input (-) or from -c CODE.
 
@@ -70,7 +72,9 @@ def exec_program(  # noqa: PLR0913, PLR0917 - ditto
     out: given.Out = None,
     is_json: given.AsJson = False,  # noqa: FBT002 - a flag
     stdin: given.Stdin = None,
-    backend: given.BackendName = "subprocess",
+    backend: given.BackendName = None,
+    image: given.ImageName = None,
+    runtime: given.RuntimeName = None,
 ) -> int:
     """Run a program of the system, found on the guest's PATH; no shell is involved.
 
@@ -99,4 +103,6 @@ def _gather(given_here: dict[str, Any]) -> given.Options:
         is_json=given_here["is_json"],
         wants_stdin=given_here["stdin"],
         backend=given_here["backend"],
+        image=given_here["image"],
+        runtime=given_here["runtime"],
     )

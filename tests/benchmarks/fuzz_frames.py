@@ -19,14 +19,17 @@ if __name__ == "__main__":
 
 from sandbox.wire import (
     ANSWER,
+    NOTE,
     PARTIAL,
     FrameReader,
     NoAnswer,
     Raised,
     Returned,
+    ReturnedParts,
     Unfit,
     encode_frame,
     parse_answer,
+    parse_notes,
     parse_partials,
 )
 
@@ -39,6 +42,13 @@ VALID: Final = (
     encode_frame(ANSWER, b'{"value": {"a": [1, -2.5e3, "x\\ud83d\\ude00"], "b": {"c": null}}}'),
     encode_frame(ANSWER, b'{"raised": {"type": "E", "message": "m\\n", "traceback": "t"}}'),
     encode_frame(ANSWER, b'{"unfit": "a set is not JSON"}'),
+    encode_frame(
+        ANSWER,
+        b'{"parts": [{"type": "text", "text": "x"}, {"type": "image", "data": "AAEC", '
+        b'"media_type": "image/png"}]}',
+    ),
+    encode_frame(NOTE, b'{"resource": "db", "state": "opened", "number": 0}')
+    + encode_frame(ANSWER, b'{"value": 1}'),
     encode_frame(ANSWER, b'{"value": ' + b"[" * DEPTH + b"true" + b"]" * DEPTH + b"}"),
     encode_frame(PARTIAL, b"[1]") + encode_frame(ANSWER, b'{"value": "\xc3\xa9\\\\"}'),
     encode_frame(PARTIAL, b'{"step": 1}') * 3 + encode_frame(ANSWER, b'{"value": 0}'),
@@ -105,7 +115,7 @@ def mutated(dice: random.Random) -> bytes:
 
 def is_claim(thing: object) -> bool:
     """Say at run time what the types already promise."""
-    return isinstance(thing, Returned | Raised | Unfit | NoAnswer)
+    return isinstance(thing, Returned | ReturnedParts | Raised | Unfit | NoAnswer)
 
 
 def outcome_of(stream: bytes, cut: int) -> str:
@@ -114,8 +124,9 @@ def outcome_of(stream: bytes, cut: int) -> str:
     reader.feed(stream[:cut])
     reader.feed(stream[cut:])
     reader.close()
-    kept_bytes = sum(map(len, reader.partials)) + len(reader.answer or b"")
+    kept_bytes = sum(map(len, (*reader.partials, *reader.notes, reader.answer or b"")))
     parse_partials(reader, depth=DEPTH)
+    parse_notes(reader)
     claim = parse_answer(reader, depth=DEPTH)
     if not is_claim(claim) or kept_bytes > LIMIT_BYTES:
         message = f"{type(claim).__name__} came out, {kept_bytes} bytes were kept"

@@ -4,7 +4,7 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.policy import MIB
-from tests.conftest import SandboxFor
+from tests.conftest import COUNTING, SandboxFor
 from tests.contract.conftest import error_of
 
 LIMIT = 96 * MIB
@@ -130,7 +130,7 @@ def test_memory_of_no_process_is_counted_or_refused(
 ) -> None:
     result = memory_box(sandbox_for).run(program.format(size=LIMIT * 2))
 
-    assert result.status == ("memory_limit" if mechanism == "cgroup" else "error")
+    assert result.status == ("memory_limit" if mechanism in COUNTING else "error")
 
 
 @pytest.mark.slow

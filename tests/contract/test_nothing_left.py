@@ -15,6 +15,8 @@ from sandbox import EngineFault, Policy, Sandbox
 from sandbox.result import Result
 from tests.contract.conftest import BelongingsNow, NewBackend, wait_for, when_warm
 
+OWN_PROCESSES = "a container has no processes of ours on this host: see test_docker_faults.py"
+
 CALLS: dict[str, Callable[[Sandbox], object]] = {
     "ok": lambda box: box.run("42"),
     "error": lambda box: box.run("1 / 0"),
@@ -93,6 +95,7 @@ def test_no_temporary_file_is_left(own_temp_folder: Path, new_backend: NewBacken
     assert list(own_temp_folder.iterdir()) == []
 
 
+@pytest.mark.differs("docker", "gvisor", reason="a container takes 0.3 s: see test_docker.py")
 @pytest.mark.slow
 def test_two_hundred_calls_leave_nothing(short: Sandbox, belongings: BelongingsNow) -> None:
     before = when_warm(belongings, lambda: short.run("1"))
@@ -160,6 +163,7 @@ def in_mid_call(box: Sandbox, strike: Callable[[], None]) -> BaseException | Res
         return fault
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_the_end_of_a_process_of_ours_in_mid_call_is_our_fault(
     new_backend: NewBackend, who: int
@@ -171,6 +175,7 @@ def test_the_end_of_a_process_of_ours_in_mid_call_is_our_fault(
     assert isinstance(ended, EngineFault)
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_a_fault_in_mid_call_never_says_that_nothing_ran(new_backend: NewBackend, who: int) -> None:
     with Sandbox(backend=new_backend()) as box:
@@ -180,6 +185,7 @@ def test_a_fault_in_mid_call_never_says_that_nothing_ran(new_backend: NewBackend
     assert getattr(ended, "started", "no") in {"yes", "unknown"}
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_the_call_after_such_a_fault_works(new_backend: NewBackend, who: int) -> None:
     with Sandbox(backend=new_backend()) as box:
@@ -189,6 +195,7 @@ def test_the_call_after_such_a_fault_works(new_backend: NewBackend, who: int) ->
         assert box.run("6 * 7").value == 42
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_a_process_of_ours_that_died_between_calls_is_replaced(
     new_backend: NewBackend, who: int
@@ -211,6 +218,7 @@ def answer_after_at_most_one_fault(box: Sandbox) -> object:
         return box.run("6 * 7").value if fault.started == "no" else fault.started
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.slow
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_a_fault_leaves_nothing(
@@ -225,6 +233,7 @@ def test_a_fault_leaves_nothing(
     assert belongings() == before
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.slow
 def test_a_guest_killed_from_outside_is_told_as_a_signal(new_backend: NewBackend) -> None:
     with Sandbox(backend=new_backend()) as box:
@@ -242,6 +251,7 @@ def test_a_guest_killed_from_outside_is_told_as_a_signal(new_backend: NewBackend
     assert (ended.status, ended.signal) == ("signal", signal.SIGKILL)
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OWN_PROCESSES)
 @pytest.mark.slow
 def test_a_stopped_zygote_ends_with_its_sandbox(
     new_backend: NewBackend, belongings: BelongingsNow

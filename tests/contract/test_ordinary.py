@@ -9,6 +9,8 @@ from sandbox.policy import InstalledPackages
 from tests.conftest import SandboxFor
 from tests.contract.conftest import error_of
 
+OF_THE_IMAGE = "a container has the packages of its image: see tests/docker"
+
 PROGRAMS: dict[str, tuple[str, object]] = {
     "threads": (
         """
@@ -367,6 +369,7 @@ def test_chance_differs_from_call_to_call(box: Sandbox, program: str) -> None:
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("numpy"), reason="needs numpy")
+@pytest.mark.differs("docker", "gvisor", reason=OF_THE_IMAGE)
 def test_numpy_works_where_packages_are_let_in(sandbox_for: SandboxFor) -> None:
     packages = InstalledPackages(reason="a test")
     program = "import numpy\nfloat(numpy.linalg.norm(numpy.ones((50, 50)) @ numpy.ones((50, 50))))"
@@ -380,6 +383,7 @@ def test_packages_are_not_there_where_they_are_not_let_in(box: Sandbox) -> None:
     assert error_of(result).type == "ModuleNotFoundError"
 
 
+@pytest.mark.differs("docker", "gvisor", reason=OF_THE_IMAGE)
 def test_packages_are_there_where_they_are_let_in(sandbox_for: SandboxFor) -> None:
     box = sandbox_for(packages=InstalledPackages(reason="a test"))
 
