@@ -52,6 +52,7 @@ def gather(
 def _walk(folder: bytes, leave_out: LeaveOut) -> Iterator[Found]:
     """Visit everything but folders, depth first; at most so many entries."""
     left = SCANNED_ENTRIES
+    os.chmod(folder, 0o700)  # the guest may have shut it, but it is the same user's
     open_folders = [(b"", iter(_names(folder)))]
     while open_folders:
         prefix, names = open_folders[-1]

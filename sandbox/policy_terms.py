@@ -84,7 +84,7 @@ Term = (
     | InstalledPackages
     | NoHostTools
     | ListedHostTools
-    | Isolation
+    | str
     | bool
     | int
     | float

@@ -37,7 +37,8 @@ _NAME: Final = struct.Struct(">H")
 _SMALL_FRAME_BYTES: Final = 1 << 20
 _LAST_WORDS_BYTES: Final = 4096
 _REPORT_DEPTH: Final = 3
-_FOLDER: Final = re.compile(r"(/[A-Za-z0-9._+-]{1,100}){1,20}")
+_FOLDER: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._+-]{1,100}){1,20}")
+_MOST_COUNTED: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,10 @@ def _hello(document: Json) -> Hello:
             raise Malformed(message)
 
 
+def _can_be_counted(number: float) -> bool:
+    return not isinstance(number, bool) and 0 <= number <= _MOST_COUNTED
+
+
 def _report(document: Json) -> ContainerReport:
     match document:
         case {
@@ -234,7 +239,7 @@ def _report(document: Json) -> ContainerReport:
             "limits_hit": list(hit),
             "limits_reached": list(reached),
             "stopped_by": (str() | None) as stopped_by,
-        }:
+        } if all(map(_can_be_counted, (cpu, memory, processes, disk))):
             return ContainerReport(
                 cpu_seconds=cpu,
                 peak_memory_bytes=memory,

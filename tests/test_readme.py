@@ -1,6 +1,7 @@
 """The README's examples are run, not believed."""
 
 import re
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 from sandbox import Policy
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(
+    r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE
+)
+"""An example, and below it what it prints, if anything."""
 
 
 def blocks(language: str) -> list[str]:
@@ -16,9 +21,19 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", blocks("python"))
-def test_each_python_example_runs_and_its_assertions_hold(source: str) -> None:
+@pytest.mark.parametrize(("source", "printed"), EXAMPLE.findall(README))
+def test_each_python_example_runs_and_prints_what_stands_below_it(
+    source: str,
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
     exec(compile(source, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 - our own
+
+    assert capsys.readouterr().out == printed
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
@@ -32,4 +47,10 @@ def test_each_policy_of_the_readme_can_be_loaded(text: str, tmp_path: Path) -> N
 
 
 def test_the_examples_of_the_readme_are_found() -> None:
-    assert [len(blocks(language)) for language in ("python", "toml", "sh")] == [1, 1, 4]
+    languages = ("python", "text", "toml", "sh")
+
+    assert [len(blocks(language)) for language in languages] == [7, 6, 1, 4]
+
+
+def test_each_text_of_the_readme_belongs_to_an_example() -> None:
+    assert [printed for _, printed in EXAMPLE.findall(README) if printed] == blocks("text")

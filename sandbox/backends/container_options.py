@@ -5,14 +5,15 @@ One pure function, so that a test can read back from the engine what stands here
 
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 from typing import Any, Final, Literal
 
-from sandbox.backends.docker_engine import LABEL
+from sandbox.backends.docker_engine import owner_labels
 from sandbox.backends.limits import filter_documents
-from sandbox.backends.processes import owner_name
 from sandbox.backends.seccomp_profile import engine_profile
 from sandbox.errors import CannotEnforce
 from sandbox.policy import FullNetwork, Policy, Quota
+from sandbox.policy_grants import HIDDEN_HOST_FOLDERS
 
 __all__ = ["ContainerPlan", "Runtime", "container_configuration"]
 
@@ -29,22 +30,27 @@ SENTRY_BYTES: Final = 96 << 20
 OUR_FILES: Final = 1
 """The folder itself."""
 CPU_UNIT: Final = 1_000_000_000
+ROOT: Final = Path("/")
+SCRATCH: Final = ("/box", "/tmp")  # noqa: S108 - the guest's
+EMPTY_BYTES: Final = 4096
 HIDDEN: Final = (
     *("/proc/acpi", "/proc/asound", "/proc/cmdline", "/proc/diskstats", "/proc/interrupts"),
     *("/proc/kallsyms", "/proc/kcore", "/proc/key-users", "/proc/keys", "/proc/latency_stats"),
     *("/proc/partitions", "/proc/sched_debug", "/proc/scsi", "/proc/swaps", "/proc/timer_list"),
-    *(
-        "/proc/timer_stats",
-        "/proc/sys/kernel/random/boot_id",
-        "/sys/firmware",
-        "/sys/devices/virtual/powercap",
-    ),
+    *("/proc/timer_stats", "/proc/sys/kernel/random/boot_id"),
+    *(f"/sys/{name}" for name in ("block", "bus", "class", "dev", "devices", "firmware")),
+    *(f"/sys/{name}" for name in ("hypervisor", "kernel", "module", "power")),
+    *(f"/sys/fs/{name}" for name in ("bpf", "btrfs", "ext4", "f2fs", "pstore", "xfs")),
 )
-COUNTS_OF_PROCESSORS: Final = (
-    "/proc/stat",
-    *(f"/sys/devices/system/cpu/{name}" for name in ("online", "possible", "present")),
-)
-"""They tell of the host's; without them a program counts those that it may use, get_nprocs(3)."""
+"""They tell of the host and its hardware: of /sys nothing is left but the control groups."""
+COUNT_OF_PROCESSORS: Final = "/proc/stat"
+"""Without it and /sys/devices a program counts those that it may use, get_nprocs(3)."""
+RESOLVER: Final = "/etc/resolv.conf"
+"""The engine copies the host's into it, network or not."""
+SOCKET_BUFFERS: Final = {f"net.ipv4.tcp_{name}mem": "4096 16384 65536" for name in "rw"}
+"""Least, default and most: version 1 of control groups counts no memory of sockets, tcp(7)."""
+OF_THE_LOADER: Final = ("GLIBC_TUNABLES", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD")
+"""Variables by which an image would change PID 1 itself, ld.so(8); Python's own it ignores."""
 READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -62,6 +68,8 @@ class ContainerPlan:
     """Those of the engine's host."""
     hidden: tuple[str, ...] = ()
     """Folders of packages that the policy does not let in."""
+    volumes: tuple[str, ...] = ()
+    """Folders of the image for which the engine would make a volume, on the host's disk."""
     engine_socket: Path | None = None
 
 
@@ -71,7 +79,7 @@ def container_configuration(plan: ContainerPlan) -> dict[str, Any]:
         "Image": plan.image,
         "Entrypoint": [*plan.command, "/opt/sandbox/runners", "container", "-"],
         "Cmd": [],
-        "Env": [],
+        "Env": [f"{name}=" for name in OF_THE_LOADER],
         "User": GUEST_USER,
         "WorkingDir": "/box",
         "Hostname": "sandbox",
@@ -83,7 +91,7 @@ def container_configuration(plan: ContainerPlan) -> dict[str, Any]:
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": False,
-        "Labels": {LABEL: owner_name(), "sandbox-engine.policy": plan.policy.name or "policy"},
+        "Labels": owner_labels() | {"sandbox-engine.policy": plan.policy.name or "policy"},
         "HostConfig": _host_configuration(plan),
     }
 
@@ -111,14 +119,27 @@ def _host_configuration(plan: ContainerPlan) -> dict[str, Any]:
         "NanoCpus": min(quota.cpus, plan.processors) * CPU_UNIT,
         "OomKillDisable": False,
         "ShmSize": quota.disk_bytes,
-        "Tmpfs": dict.fromkeys(("/box", "/tmp"), _tmpfs_options(quota)),  # noqa: S108 - the guest's
-        "Mounts": [_mount(plan, grant.path, grant.at, grant.access) for grant in plan.policy.files],
+        "Tmpfs": dict.fromkeys(SCRATCH, _tmpfs_options(quota)),
+        "Mounts": [
+            *(_mount(plan, grant.path, grant.at, grant.access) for grant in plan.policy.files),
+            *map(_no_volume, sorted({*map(normpath, plan.volumes)} - {*SCRATCH})),
+        ],
         "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "LogConfig": {"Type": "none", "Config": {}},
         "RestartPolicy": {"Name": "no"},
-        "MaskedPaths": [*HIDDEN, *COUNTS_OF_PROCESSORS, *plan.hidden],
+        "MaskedPaths": [
+            *(*HIDDEN, COUNT_OF_PROCESSORS, *plan.hidden),
+            *(() if has_network else (RESOLVER,)),
+        ],
         "ReadonlyPaths": list(READ_ONLY),
+        "Sysctls": {} if is_gvisor else SOCKET_BUFFERS,
     }
+
+
+def _shows(source: Path, hidden: Path) -> bool:
+    """Say whether one file holds another or is the same, under whatever name."""
+    is_there = source.exists() and hidden.exists()
+    return hidden.is_relative_to(source) or (is_there and source.samefile(hidden))
 
 
 def _tmpfs_options(quota: Quota) -> str:
@@ -127,12 +148,20 @@ def _tmpfs_options(quota: Quota) -> str:
     return f"rw,nosuid,nodev,exec,{size},uid=65534,gid=65534,mode=700"
 
 
+def _no_volume(folder: str) -> dict[str, Any]:
+    """Put an empty folder where the image wants a volume: no quota would hold that one."""
+    options = {"SizeBytes": EMPTY_BYTES, "Mode": 0o555}
+    return {"Type": "tmpfs", "Target": folder, "ReadOnly": True, "TmpfsOptions": options}
+
+
 def _mount(plan: ContainerPlan, path: str, at: str, access: str) -> dict[str, Any]:
     """Describe one grant. Raises CannotEnforce for one that would show the engine's own socket."""
     source = Path(path).resolve()
-    shown = plan.engine_socket
-    if shown and (shown == source or shown.is_relative_to(source)):
+    if plan.engine_socket and _shows(source, plan.engine_socket):
         message = f"files: {path} holds the container engine's socket: nobody may be given that"
+        raise CannotEnforce(message)
+    if any(source.is_relative_to(folder) for folder in HIDDEN_HOST_FOLDERS) or source == ROOT:
+        message = f"files: {path} leads to {source} on the host: nobody may be given that"
         raise CannotEnforce(message)
     return {
         "Type": "bind",

@@ -1,8 +1,7 @@
 """A container brought up: made, attached to, started, greeted, locked down. All of it blocks."""
 
 import json
-import socket
-import ssl
+import select
 import struct
 from typing import Any, Final
 
@@ -49,13 +48,10 @@ class Container:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still waits: one that ended meanwhile has closed its stream."""
-        try:
-            return not self.attached.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
-        except (OSError, ValueError):  # ValueError: a TLS socket takes no flags
-            return False
+        """Whether it still waits: until its call it says nothing, and its end is an end-of-file."""
+        poll = select.poll()
+        poll.register(self.attached.socket, select.POLLIN)
+        return not poll.poll(0)
 
     def discard(self) -> None:
         """Kill and remove it. Blocks."""

@@ -159,7 +159,8 @@ class DockerBackend:
         return await anyio.to_thread.run_sync(self._start, kind)
 
     def _start(self, kind: _Kind) -> Container:
-        assert self._engine  # noqa: S101 - run() opened it
+        assert self._engine and self._watch  # noqa: S101, PT018 - run() opened both
+        self._watch.renew()
         message = kind.message | {"turn": next(self._turns)}
         return start_container(self._engine, kind.plan, message)
 
@@ -213,6 +214,7 @@ class DockerBackend:
             runtime=runtime,
             processors=self._info.processors,
             hidden=() if may_import else image.packages,
+            volumes=image.volumes,
             engine_socket=self._engine.socket_path,
         )
         message = container_message(policy, image, runtime, plan.processors, self._preload)

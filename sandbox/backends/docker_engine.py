@@ -7,6 +7,7 @@ CannotEnforce that says what to do.
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -20,17 +21,24 @@ import docker.errors
 import docker.tls
 import requests.exceptions
 
-from sandbox.backends.processes import owner_name
+from sandbox.backends.processes import boot_id, owner_name
 from sandbox.errors import CannotEnforce, EngineFault
 
-__all__ = ["DockerEngine", "EngineInfo", "find_address"]
+__all__ = ["LABEL", "LABEL_BOOT", "DockerEngine", "EngineInfo", "find_address", "owner_labels"]
 
 LABEL: Final = "sandbox-engine.owner"
 """On every container of ours: who made it, as processes.owner_name() says."""
+LABEL_BOOT: Final = "sandbox-engine.boot"
+"""Beside it: in which run of which host's kernel, since an engine may serve several."""
 API_SECONDS: Final = 60
 NEWS_SECONDS: Final = 2.0
 """How long the news of a container's end may take."""
+LATE_NEWS_SECONDS: Final = 0.2
+"""How long after it the news that the kernel killed for memory may come."""
+MOST_NEWS: Final = 1000
+"""Containers whose ends are remembered."""
 NOT_FOUND, CONFLICT = 404, 409
+_NO_SUCH_RUNTIME: Final = re.compile(r"unknown (or invalid )?runtime", re.IGNORECASE)
 
 Json = dict[str, Any]
 
@@ -49,6 +57,11 @@ class EngineInfo:
     runc_version: str
     root_folder: str
     processors: int
+
+
+def owner_labels() -> dict[str, str]:
+    """Give the labels that say whose a container is."""
+    return {LABEL: owner_name(), LABEL_BOOT: boot_id()}
 
 
 def find_address() -> str:
@@ -196,7 +209,7 @@ class DockerEngine:
     ) -> None:
         """Make another image of one and a tar archive on top. No program of the image runs."""
         repository, _, tag = name.rpartition(":")
-        configuration = {"Image": image, "Cmd": ["-"], "Labels": {LABEL: "images"}, **_INERT}
+        configuration = {"Image": image, "Cmd": ["-"], "Labels": owner_labels(), **_INERT}
         container = self.create(configuration)
         try:
             with _faults(f"the image {name}"):
@@ -237,25 +250,40 @@ class DeathWatch:
         """Start to listen. Raises EngineFault."""
         self._engine = DockerEngine(address)
         self._news = threading.Condition()
-        self._out_of_memory: set[str] = set()
-        self._dead: set[str] = set()
+        self._told: dict[str, set[str]] = {}
+        self._opening = threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
         self._events = self._engine.events(f"{LABEL}={owner_name()}", ("oom", "die"))
         self._thread = threading.Thread(target=self._listen, name="sandbox-worker", daemon=True)
         self._thread.start()
 
+    def renew(self) -> None:
+        """Listen again if the engine went away meanwhile. Raises EngineFault. Blocks."""
+        with self._opening:
+            if not self._thread.is_alive():
+                self._open()
+
     def _listen(self) -> None:
         with contextlib.suppress(Exception):  # the stream ends with the engine, or by close()
             for event in self._events:
-                kept = self._out_of_memory if event.get("status") == "oom" else self._dead
                 with self._news:
-                    kept.add(str(event.get("id")))
+                    self._told.setdefault(str(event.get("id")), set()).add(str(event.get("status")))
+                    if len(self._told) > MOST_NEWS:
+                        self._told.pop(next(iter(self._told)))
                     self._news.notify_all()
 
     def wait_for(self, container: str) -> Death:
         """Wait a moment for the news of a container's end. Blocks."""
         with self._news:
-            is_seen = self._news.wait_for(lambda: container in self._dead, NEWS_SECONDS)
-            return Death(is_seen=is_seen, was_out_of_memory=container in self._out_of_memory)
+            is_seen = self._wait_for_word(container, "die", NEWS_SECONDS)
+            # The two come by different ways, and either may be the first.
+            is_full = self._wait_for_word(container, "oom", LATE_NEWS_SECONDS)
+            return Death(is_seen=is_seen, was_out_of_memory=is_full)
+
+    def _wait_for_word(self, container: str, word: str, seconds: float) -> bool:
+        return self._news.wait_for(lambda: word in self._told.get(container, ()), seconds)
 
     def close(self) -> None:
         """Stop to listen."""
@@ -303,7 +331,7 @@ def _faults(what: str, *, gone_is_fine: bool = False) -> Generator[None]:
         if gone_is_fine and status in {NOT_FOUND, CONFLICT}:
             return
         message = f"the container engine refuses {what}: {_short(fault)}"
-        if "runtime" in message and "unknown" in message.lower():
+        if _NO_SUCH_RUNTIME.search(message):
             raise CannotEnforce(message) from fault
         raise EngineFault(message) from fault
     except requests.exceptions.ReadTimeout as fault:

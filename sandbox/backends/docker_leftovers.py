@@ -3,9 +3,10 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from sandbox.backends.docker_engine import LABEL, DockerEngine
-from sandbox.backends.processes import is_alive
+from sandbox.backends.docker_engine import LABEL, LABEL_BOOT, DockerEngine
+from sandbox.backends.processes import boot_id, is_alive
 from sandbox.errors import SandboxError
 
 __all__ = ["RunningContainer", "find_containers", "remove_orphans"]
@@ -27,17 +28,24 @@ class RunningContainer:
 
 def find_containers(engine: DockerEngine) -> tuple[RunningContainer, ...]:
     """List the containers that carry our label. Raises EngineFault."""
-    return tuple(
-        RunningContainer(
-            id=each["Id"][:12],
-            owner=(owner := str(each["Labels"][LABEL])),
-            owner_pid=int(owner.partition("-")[0]) if owner[:1].isdigit() else 0,
-            policy=str(each["Labels"].get("sandbox-engine.policy", "")),
-            state=str(each.get("State", "")),
-            age_seconds=max(0.0, time.time() - float(each.get("Created", 0))),
-            is_left_over=not is_alive(owner),
-        )
-        for each in engine.owned()
+    is_local = engine.socket_path is not None
+    return tuple(_describe(each, is_local=is_local) for each in engine.owned())
+
+
+def _describe(found: dict[str, Any], *, is_local: bool) -> RunningContainer:
+    labels: dict[str, str] = found["Labels"]
+    owner = labels[LABEL]
+    pid = owner.partition("-")[0]
+    is_of_this_boot = labels.get(LABEL_BOOT, boot_id()) == boot_id()
+    return RunningContainer(
+        id=found["Id"][:12],
+        owner=owner,
+        owner_pid=int(pid) if pid.isdecimal() else 0,
+        policy=labels.get("sandbox-engine.policy", ""),
+        state=str(found.get("State", "")),
+        age_seconds=max(0.0, time.time() - float(found.get("Created", 0))),
+        # On an engine elsewhere another boot is another host, of which nothing can be told here.
+        is_left_over=not is_alive(owner) if is_of_this_boot else is_local,
     )
 
 

@@ -162,11 +162,11 @@ def runc_finding(version: str) -> Finding:
     is_mended = is_runc_mended(version)
     if is_mended is None:
         detail = f"version {version or 'not told'}: see that it is 1.2.8, 1.3.3 or later"
-        return Finding(name="runc", ok=True, detail=detail)
+        return Finding(name="version of runc", ok=True, detail=detail)
     return _finding(
-        "runc",
+        "version of runc",
         ok=is_mended,
-        detail=f"version {version}" + ("" if is_mended else ": guests may escape"),
+        detail=f"version {version}" + ("" if is_mended else ", out of which programs have escaped"),
         fix="upgrade runc to 1.2.8, 1.3.3 or later, or to a package of your distribution's that "
         "mends CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881; or use runtime runsc",
     )

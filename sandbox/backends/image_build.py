@@ -39,19 +39,7 @@ WIRE_VERSION: Final = 1
 """What host and runner must agree on; runners/link.py has the same."""
 HOME: Final = "opt/sandbox"
 PACKAGES: Final = "/opt/packages"
-FOLDERS: Final = (
-    "box",
-    "tmp",
-    "proc",
-    "sys",
-    "dev",
-    "run",
-    "var/tmp",
-    "root",
-    "home",
-    "etc",
-    "opt",
-)
+FOLDERS: Final = ("box", "tmp", "proc", "sys", "dev", "run", "etc", "opt")
 SEARCHED: Final = "/usr/bin:/bin:/usr/sbin:/sbin"
 LEFT_OUT: Final = frozenset(
     {"test", "__pycache__", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",

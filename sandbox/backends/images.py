@@ -14,6 +14,7 @@ from sandbox.backends.image_build import (
     runner_archive,
     runner_hash,
 )
+from sandbox.backends.processes import owner_name
 from sandbox.backends.view import Interpreter
 from sandbox.errors import CannotEnforce, EngineFault
 from sandbox.wire_container import Hello
@@ -46,6 +47,8 @@ class Image:
     packages: tuple[str, ...]
     path: str
     """What it says PATH is; "" where it says nothing."""
+    volumes: tuple[str, ...] = ()
+    """Folders for which the engine would make a volume for each container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +94,14 @@ def list_images(engine: DockerEngine) -> list[ImageRow]:
             size_bytes=int(each.get("Size", 0)),
         )
         for each in engine.images(LABEL_WIRE)
-        for name in each.get("RepoTags") or [each["Id"][:19]]
+        for name in _names(each)
     ]
+
+
+def _names(found: dict[str, Any]) -> list[str]:
+    """Give an image's names; its id where it has none, which engines say in two ways."""
+    tags: list[str] = found.get("RepoTags") or []
+    return [tag for tag in tags if tag != "<none>:<none>"] or [str(found["Id"])[:19]]
 
 
 def find_image(engine: DockerEngine, name: str, try_out: TryOut) -> Image:
@@ -128,18 +137,19 @@ def _derived(
     labels = _labels_of(description)
     commands = [tuple(labels.get(LABEL_PYTHON, "python3").split()), OWN_PYTHON]
     for command in commands:
+        trial = f"{DERIVED}:trial-{key}-{owner_name()}"  # another host may try the same
         with runner_archive(with_interpreter=command == OWN_PYTHON) as archive:
-            trial = f"{DERIVED}:trial-{key}"
             engine.add_to_image(description["Id"], archive, trial, [], {LABEL_BASE: name})
-        hello = try_out(trial, (*command, *OPTIONS))
-        if hello and hello.python >= OLDEST_PYTHON:
-            packages = labels.get(LABEL_PACKAGES, ":".join(hello.packages))
-            found = _labels(command, packages) | {LABEL_BASE: name}
-            with runner_archive(with_interpreter=False) as archive:
-                engine.add_to_image(trial, archive, tag, [], found)
+        try:
+            hello = try_out(trial, (*command, *OPTIONS))
+            if hello and hello.python >= OLDEST_PYTHON:
+                packages = labels.get(LABEL_PACKAGES, ":".join(hello.packages))
+                found = _labels(command, packages) | {LABEL_BASE: name}
+                with runner_archive(with_interpreter=False) as archive:
+                    engine.add_to_image(trial, archive, tag, [], found)
+                return _image(engine.image(tag))
+        finally:
             engine.remove_image(trial)
-            return _image(engine.image(tag))
-        engine.remove_image(trial)
     message = f"no Python runs in the image {name}: it must be one for Linux on this machine"
     raise EngineFault(message)
 
@@ -162,6 +172,7 @@ def _image(description: dict[str, Any]) -> Image:
         command=(*labels[LABEL_PYTHON].split(), *OPTIONS),
         packages=tuple(filter(None, labels.get(LABEL_PACKAGES, "").split(":"))),
         path=paths[0] if paths else "",
+        volumes=tuple(sorted(_configuration_of(description).get("Volumes") or ())),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import psutil
 
-__all__ = ["is_alive", "owner_name", "pid_of", "start_time", "terminate_main"]
+__all__ = ["boot_id", "is_alive", "owner_name", "pid_of", "start_time", "terminate_main"]
 
 MAIN: Final = "2"
 """The number of a call's main process in its own pid namespace."""
@@ -34,6 +34,11 @@ def is_alive(owner: str) -> bool:
     if namespace != _pid_namespace(os.getpid()):
         return True  # its number means nothing here; whoever shares its namespace can tell
     return pid.isdigit() and started.isdigit() and start_time(int(pid)) == int(started) != 0
+
+
+def boot_id() -> str:
+    """Name this run of this host's kernel, random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _pid_namespace(pid: int) -> str:

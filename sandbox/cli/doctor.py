@@ -40,9 +40,8 @@ def doctor(
     else:
         _show(findings, enforced, proof)
         _show_engine(engine)
-        typer.echo(
-            f"\n{'Guests run here' if proof.ok else 'No guest can run here'}: {proof.detail}"
-        )
+        verdict = "Guests run here" if proof.ok else "No guest can run here"
+        typer.echo(f"\n{verdict}: {proof.detail}")
     return 0 if proof.ok else 1
 
 

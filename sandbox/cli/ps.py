@@ -123,15 +123,22 @@ def gc() -> int:
 
 def _remove_containers() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Remove the containers of dead owners; give their ids, and the reasons of what stays."""
+    removed: tuple[str, ...] = ()
     try:
-        if not any(each.is_left_over for each in _containers()):
+        orphans = {each.id for each in _containers() if each.is_left_over}
+        if not orphans:
             return (), ()
-        from sandbox.backends.docker_engine import DockerEngine  # noqa: PLC0415 - ditto
-        from sandbox.backends.docker_leftovers import remove_orphans  # noqa: PLC0415 - ditto
-
-        with closing(DockerEngine()) as engine:
-            removed = remove_orphans(engine)
-        left = [each for each in _containers() if each.is_left_over and each.state != "removing"]
+        removed = _remove_orphans()
+        left = [each for each in _containers() if each.id in orphans and each.state != "removing"]
     except SandboxError as fault:
-        return (), (f"containers are not looked after: {fault}",)
+        return removed, (f"containers are not looked after: {fault}",)
     return removed, tuple(f"container {each.id} cannot be removed" for each in left)
+
+
+def _remove_orphans() -> tuple[str, ...]:
+    """Have the engine remove them, for as long as it takes it."""
+    from sandbox.backends.docker_engine import DockerEngine  # noqa: PLC0415 - ditto
+    from sandbox.backends.docker_leftovers import remove_orphans  # noqa: PLC0415 - ditto
+
+    with closing(DockerEngine()) as engine:
+        return remove_orphans(engine)

@@ -86,8 +86,12 @@ class Answered:
     @property
     def messages(self) -> list[Json]:
         """The model's own message and the answers to it: extend the conversation by them."""
-        answers = encode_answers(self.turn, self.answers) if self.calls else ()
-        return [*self.turn.history, *answers]
+        return [*self.turn.history, *self.outputs]
+
+    @property
+    def outputs(self) -> list[Json]:
+        """The answers alone, for a conversation that has the model's own message already."""
+        return list(encode_answers(self.turn, self.answers)) if self.calls else []
 
     @property
     def items(self) -> list[Json]:

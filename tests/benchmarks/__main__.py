@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from tests.benchmarks.calls import measure_calls, measure_throughput
+from tests.benchmarks.containers import measure_containers
 from tests.benchmarks.deadlines import measure_deadlines
 from tests.benchmarks.endurance import measure_endurance
 from tests.benchmarks.rows import Row, print_table, write_json
@@ -42,6 +43,7 @@ async def measure(counts: Counts, endurance: int) -> list[Row]:
         *await measure_deadlines(counts.deadlines),
         *(await measure_endurance(endurance) if endurance else []),
         *measure_starts(counts.starts),
+        *await measure_containers(counts.starts),
     ]
 
 

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         pytest.param(["run", "--network", "full", "{}/good.py"], "--reason", id="no reason"),
         pytest.param(["run", "--network", "hosts", "{}/good.py"], "--network", id="bad network"),
-        pytest.param(["run", "--backend", "docker", "{}/good.py"], "--backend", id="no backend"),
+        pytest.param(["run", "--backend", "podman", "{}/good.py"], "--backend", id="no backend"),
         pytest.param(["run", "--input", "x", "{}/good.py"], "NAME=JSON", id="input, no value"),
         pytest.param(["run", "--input", "x=[", "{}/good.py"], "NAME=JSON", id="input, no JSON"),
         pytest.param(["run", "--input", "1=1", "{}/good.py"], "Python name", id="input, no name"),

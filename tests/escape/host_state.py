@@ -1,7 +1,11 @@
 """Runs an attack and looks whether the host is the same afterwards."""
 
+import os
+import socket
+import stat
 import threading
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +20,8 @@ GROWTH_BYTES: Final = 48 << 20
 LOOK_SECONDS: Final = 0.01
 QUIET_LOOKS: Final = 8
 MOST_LOOKS: Final = 400
+POOLED_CONNECTIONS: Final = 8
+"""What the docker library may keep open for its next requests, one a worker and a few to spare."""
 DEPTH: Final = 3
 """Keeper, zygote, PID 1 of each guest: nothing in its namespace outlives it, and what escaped from
 there would be the zygote's child. PID 2 of a guest kept ready comes up in its own time."""
@@ -28,13 +34,18 @@ class HostState:
     descriptors: int
     threads: int
     processes: int
+    connections: int = field(compare=False, default=0)
+    """Sockets to a container engine, which come and go with its library's pool."""
 
     @classmethod
     def now(cls) -> "HostState":
         """Count."""
         process = psutil.Process()
+        numbers = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+        connections = sum(map(_is_connection, numbers))
         return cls(
-            descriptors=len([*Path("/proc/self/fd").iterdir()]),
+            descriptors=len(numbers) - connections,
+            connections=connections,
             # anyio keeps its worker threads for the next use, and ends them itself
             threads=sum("worker" not in each.name for each in threading.enumerate()),
             processes=_descendants(process.pid, DEPTH),
@@ -62,8 +73,20 @@ def attack(sandbox: Sandbox, source: str, *, stdin: bytes = b"") -> Result:
     result = sandbox.run(source, stdin=stdin)
     after = HostState.at_rest()
     assert after == before, f"{after} after {before}"
+    assert after.connections <= before.connections + POOLED_CONNECTIONS
     assert psutil.Process().memory_info().rss < before_bytes + GROWTH_BYTES
     return result
+
+
+def _is_connection(descriptor: int) -> bool:
+    """Say whether it is a socket whose other end has a name: no socket pair of ours has one."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
+        with closing(socket.socket(fileno=os.dup(descriptor))) as copy:
+            return bool(copy.getpeername())
+    except OSError:  # it was closed meanwhile, or has no other end
+        return False
 
 
 def _descendants(pid: int, depth: int) -> int:

@@ -13,8 +13,8 @@ from sandbox import Sandbox
 from sandbox.backends.probe import landlock_abi
 from sandbox.errors import CannotEnforce
 from sandbox.policy import FullNetwork, Hosts
-from tests.conftest import SandboxFor
-from tests.escape.posture import held_guest, start_held
+from tests.conftest import COUNTING, SandboxFor
+from tests.escape.posture import UNSEEN, held_guest, start_held
 from tests.escape.syscalls import ATTEMPT, said, unconfined
 
 CONNECT = (
@@ -26,6 +26,7 @@ found.settimeout(2)
 print(attempt(found.connect, {address!r}))
 """
 )
+BRIDGE = "a container's full network is the engine's bridge, never the host's own"
 LANDLOCK_WITH_SCOPES = 6
 
 
@@ -114,7 +115,8 @@ try:
     print(socket.getaddrinfo("marker.example.org", 80))
 except socket.gaierror:
     print("refused")
-print([path for path in ("/etc/resolv.conf", "/run/nscd/socket") if os.path.exists(path)])
+paths = ("/etc/resolv.conf", "/run/nscd/socket")
+print([path for path in paths if os.path.exists(path) and open(path).read()])
 """
 
 
@@ -156,6 +158,7 @@ def test_the_same_abstract_socket_can_be_reached_without_a_sandbox(abstract: str
 
 @pytest.mark.slow
 @pytest.mark.skipif(landlock_abi() < LANDLOCK_WITH_SCOPES, reason="needs scopes of Landlock")
+@pytest.mark.differs("docker", "gvisor", reason=BRIDGE)
 def test_an_abstract_socket_stays_shut_where_the_network_is_the_hosts(
     sandbox_for: SandboxFor, abstract: str
 ) -> None:
@@ -166,6 +169,7 @@ def test_an_abstract_socket_stays_shut_where_the_network_is_the_hosts(
 
 
 @pytest.mark.slow
+@pytest.mark.differs("docker", "gvisor", reason=BRIDGE)
 def test_a_granted_network_reaches_the_hosts_loopback(
     sandbox_for: SandboxFor, loopback: str
 ) -> None:
@@ -242,6 +246,7 @@ listening = socket.create_server(("0.0.0.0", {port}))
 """
 
 
+@pytest.mark.differs("gvisor", reason=UNSEEN)
 def test_a_listening_guest_cannot_be_reached(box: Sandbox) -> None:
     """N9: it waits for the host to connect, on a port that is free there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -268,17 +273,18 @@ import os, socket
 print(attempt(socket.socket().connect, ("127.0.0.1", 47113)))
 print(attempt(socket.socket(socket.AF_UNIX).connect, "\\0meeting"))
 print([f for f in ("/tmp", "/dev/shm", "/box") if os.path.exists(f + "/meeting")])
-print(sorted(int(name) for name in os.listdir("/proc") if name.isdigit()))
+print({int(name) for name in os.listdir("/proc") if name.isdigit()} == {1, os.getpid()})
 """
 )
 
 
+@pytest.mark.differs("gvisor", reason=UNSEEN)
 def test_two_guests_at_once_cannot_meet(box: Sandbox) -> None:
     """N10: not on a port, an abstract name, a folder or by process number."""
     with held_guest(box, MEET):
         seen = said(box.run(LOOK))
 
-    assert seen.split("\n") == ["refused: ECONNREFUSED"] * 2 + ["[]", "[1, 2]"]
+    assert seen.split("\n") == ["refused: ECONNREFUSED"] * 2 + ["[]", "True"]
 
 
 SEGMENT = """
@@ -289,6 +295,7 @@ print(libc.shmget(0x5EC7, 4096, {flags}) >= 0)
 CREATE_SEGMENT = 0o1666
 
 
+@pytest.mark.differs("gvisor", reason=UNSEEN)
 def test_two_guests_at_once_share_no_segment(box: Sandbox, mechanism: str) -> None:
     """N10, R10: System V memory with a key; where nothing counts it there is none at all."""
     with ThreadPoolExecutor(1) as pool:
@@ -296,4 +303,4 @@ def test_two_guests_at_once_share_no_segment(box: Sandbox, mechanism: str) -> No
         seen = said(box.run(SEGMENT.format(flags=0)))
         made = held.let_go().stdout.startswith("True")
 
-    assert (made, seen) == (mechanism == "cgroup", "False")
+    assert (made, seen) == (mechanism in COUNTING, "False")

@@ -13,6 +13,7 @@ from sandbox import Sandbox
 from sandbox.backends.view import Interpreter
 from tests.conftest import Warm
 from tests.escape.posture import (
+    UNSEEN,
     Line,
     Mount,
     children,
@@ -26,6 +27,8 @@ from tests.escape.posture import (
 )
 from tests.escape.syscalls import IS_ROOT, NOBODY
 
+pytestmark = pytest.mark.differs("gvisor", reason=UNSEEN)
+
 PREPARE = """
 import subprocess, threading
 for _ in range(3):
@@ -36,6 +39,8 @@ os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
 """
 """Three threads, and a program that was started by exec and stopped itself."""
 
+NO_USER_NAMESPACE = "a container has no user namespace of its own: test_containers.py"
+OF_THE_ENGINE = "the engine mounts and starts it: test_containers.py"
 GUEST_USER = NOBODY if IS_ROOT else os.geteuid()
 GUEST_GROUP = NOBODY if IS_ROOT else os.getegid()
 INFINITY = "unlimited"
@@ -84,6 +89,7 @@ CONFINEMENT = {"Seccomp": "2", "Seccomp_filters": "1", "NoNewPrivs": "1", "Trace
 
 
 @pytest.mark.parametrize("name", CONFINEMENT)
+@pytest.mark.differs("docker", reason="two filters: the engine's and ours")
 def test_every_thread_is_filtered_once_and_gains_no_privilege(
     threads: list[dict[str, str]], name: str
 ) -> None:
@@ -98,6 +104,7 @@ def test_every_thread_is_an_ordinary_user(threads: list[dict[str, str]]) -> None
     assert ids == {("\t".join([str(GUEST_USER)] * 4), "\t".join([str(GUEST_GROUP)] * 4))}
 
 
+@pytest.mark.differs("docker", reason=NO_USER_NAMESPACE)
 def test_every_thread_has_no_other_groups(threads: list[dict[str, str]]) -> None:
     """As root: none. An ordinary user's own groups stay: no kernel lets such a user drop them."""
     expected = [] if IS_ROOT else sorted(os.getgroups())
@@ -105,6 +112,7 @@ def test_every_thread_has_no_other_groups(threads: list[dict[str, str]]) -> None
     assert all(sorted(map(int, rows["Groups"].split())) == expected for rows in threads)
 
 
+@pytest.mark.differs("docker", reason=NO_USER_NAMESPACE)
 def test_one_user_and_one_group_have_a_name_in_the_guest(line: Line) -> None:
     """And the others never will: setgroups is denied for good."""
     read = {
@@ -124,6 +132,7 @@ OWN_NAMESPACES = {"user", "pid", "pid_for_children", "mnt", "net", "ipc", "uts",
 
 
 @pytest.mark.parametrize("other", ["host", "zygote"])
+@pytest.mark.differs("docker", reason=NO_USER_NAMESPACE)
 def test_every_namespace_but_that_of_time_is_the_guests_own(line: Line, other: str) -> None:
     """Not the host's, and not its zygote's, which all guests of a policy have in common."""
     theirs = namespaces("self" if other == "host" else line.zygote)
@@ -137,6 +146,7 @@ def test_the_namespaces_of_the_whole_guest_are_the_same(line: Line, program: int
     assert namespaces(line.init) == namespaces(line.main) == namespaces(program)
 
 
+@pytest.mark.differs("docker", reason="neither zygote nor keeper")
 def test_the_zygote_is_outside_of_the_hosts_namespaces_too(line: Line) -> None:
     """Its host name and its view of control groups are the host's: no guest sees them."""
     own = namespaces("self")
@@ -155,6 +165,7 @@ def test_a_program_that_the_guest_starts_has_three_descriptors(program: int) -> 
     assert descriptors(program) == {0: "pipe", 1: "pipe", 2: "pipe"}
 
 
+@pytest.mark.differs("docker", reason="its PID 1 holds every pipe")
 def test_the_supervisor_holds_its_socket_and_nothing_else(line: Line) -> None:
     """By it the supervisor tells the host how the program ended."""
     assert descriptors(line.init) == {5: "socket"}
@@ -207,6 +218,7 @@ def inherited(mount: Mount) -> bool:
     return mount.point in on_host and mount.point.startswith("/usr/")
 
 
+@pytest.mark.differs("docker", reason=OF_THE_ENGINE)
 def test_the_guest_has_these_mounts_with_these_flags(line: Line) -> None:
     """The system read-only, a few devices, three private folders, /proc and what covers it."""
     found = {row.point: row.flags for row in mounts(line.main) if not inherited(row)}
@@ -219,6 +231,7 @@ def test_what_came_along_with_the_system_is_read_only_too(line: Line) -> None:
     assert {row.flags for row in mounts(line.main) if inherited(row)} <= {READ_ONLY}
 
 
+@pytest.mark.differs("docker", reason=OF_THE_ENGINE)
 def test_the_private_folders_are_one_sized_file_system(line: Line) -> None:
     """/box, /tmp and /dev/shm share quota.disk_bytes and quota.disk_files."""
     rows = Path(f"/proc/{line.main}/mountinfo").read_text().splitlines()
@@ -284,6 +297,7 @@ def expected_limits(mechanism: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("process", ["init", "main"])
+@pytest.mark.differs("docker", reason="no RLIMIT_NPROC: counted by group")
 def test_the_limits_of_each_process_are_those_of_the_policy(
     line: Line, mechanism: str, process: str
 ) -> None:
@@ -316,6 +330,7 @@ VARIABLES = {
 }
 
 
+@pytest.mark.differs("docker", reason=OF_THE_ENGINE)
 def test_the_environment_is_the_policys(line: Line) -> None:
     """Of the host's variables none; of ours these, with these values."""
     found = environment(line.main)
@@ -324,6 +339,7 @@ def test_the_environment_is_the_policys(line: Line) -> None:
     assert dict(found) == VARIABLES | {"PATH": found["PATH"]} | moved
 
 
+@pytest.mark.differs("docker", reason=OF_THE_ENGINE)
 def test_the_path_leads_to_the_system_and_the_interpreter(line: Line) -> None:
     """No folder of the host's user."""
     folders = set(environment(line.main)["PATH"].split(":"))
@@ -331,6 +347,7 @@ def test_the_path_leads_to_the_system_and_the_interpreter(line: Line) -> None:
     assert folders <= {"/usr/local/bin", "/usr/bin", "/bin", "/opt/python/bin"}
 
 
+@pytest.mark.differs("docker", reason="neither zygote nor keeper")
 def test_the_keeper_has_no_environment(line: Line) -> None:
     """So no secret of the host's is in any process that is nearer to the guest than the host."""
     assert environment(line.keeper) == {}

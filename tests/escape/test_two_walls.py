@@ -21,7 +21,12 @@ from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.backends.view import View, plan_view
 from tests.escape.syscalls import ATTEMPT, NUMBER, said
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.differs(
+        "docker", "gvisor", reason="takes walls of a subprocess away: test_container_walls.py"
+    ),
+]
 needs_landlock = pytest.mark.skipif(not landlock_abi(), reason="this kernel has no Landlock")
 MARKER = "planted-93aa04d1c6"
 ALLOW_EVERYTHING = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)

@@ -290,6 +290,7 @@ def test_messages_items_and_content_are_one_thing() -> None:
     answered = answer_all(tools, call_of("greet", {"name": "Ann"}))
 
     assert answered.messages == answered.items == answered.content
+    assert answered.messages == [*answered.turn.history, *answered.outputs]
 
 
 def test_a_response_without_calls_has_no_answers() -> None:
