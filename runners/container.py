@@ -160,6 +160,8 @@ class Call:
                 os.dup2(descriptor, number, inheritable=number <= 2)
             os.closerange(GUEST_DESCRIPTORS, wire.FIRST_FREE * 10)
             _be_killed_first()
+            if user := self._configuration["guest_user"]:
+                _become_user(user)
             with contextlib.suppress(OSError):
                 kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # its own /proc entries are its own
             os.setsid()
@@ -322,6 +324,13 @@ def _use_processors(number: int, turn: int) -> None:
 def _be_killed_first() -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(GUEST_OOM_SCORE)
+
+
+def _become_user(number: int) -> None:
+    """Be another user than PID 1, for good: with the last of root's ids all capabilities go."""
+    os.setgroups([number])
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)
 
 
 def _is_alone() -> bool:

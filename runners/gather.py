@@ -4,6 +4,7 @@ Nothing moves any more and nothing outside can be reached from here. The host ch
 counts each byte again.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -52,7 +53,8 @@ def gather(
 def _walk(folder: bytes, leave_out: LeaveOut) -> Iterator[Found]:
     """Visit everything but folders, depth first; at most so many entries."""
     left = SCANNED_ENTRIES
-    os.chmod(folder, 0o700)  # the guest may have shut it, but it is the same user's
+    with contextlib.suppress(PermissionError):  # of another user's, which can read it all the same
+        os.chmod(folder, 0o700)  # the guest may have shut it
     open_folders = [(b"", iter(_names(folder)))]
     while open_folders:
         prefix, names = open_folders[-1]

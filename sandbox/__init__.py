@@ -7,7 +7,15 @@ if TYPE_CHECKING:
     from sandbox.box import AsyncSandbox, Sandbox
     from sandbox.call import Command, Function, Source
     from sandbox.errors import BadCall, BadPolicy, CannotEnforce, EngineFault, SandboxError
-    from sandbox.policy import Policy, Quota
+    from sandbox.policy import (
+        Environment,
+        FileGrant,
+        FullNetwork,
+        InstalledPackages,
+        NoNetwork,
+        Policy,
+        Quota,
+    )
     from sandbox.result import CallFailed, Result
     from sandbox.tools.answered import Answered, Called
     from sandbox.tools.audit import AuditLog
@@ -36,10 +44,15 @@ __all__ = [
     "Data",
     "Ended",
     "EngineFault",
+    "Environment",
     "File",
+    "FileGrant",
+    "FullNetwork",
     "Function",
     "Hook",
     "Image",
+    "InstalledPackages",
+    "NoNetwork",
     "Policy",
     "Progress",
     "Quota",
@@ -62,7 +75,10 @@ _HOME = {
     "box": ("AsyncSandbox", "Sandbox"),
     "call": ("Command", "Function", "Source"),
     "errors": ("BadCall", "BadPolicy", "CannotEnforce", "EngineFault", "SandboxError"),
-    "policy": ("Policy", "Quota"),
+    "policy": (
+        *("Environment", "FileGrant", "FullNetwork", "InstalledPackages", "NoNetwork"),
+        *("Policy", "Quota"),
+    ),
     "result": ("CallFailed", "Result"),
     "tools.answered": ("Answered", "Called"),
     "tools.audit": ("AuditLog",),

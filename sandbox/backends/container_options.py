@@ -21,6 +21,9 @@ Runtime = Literal["runc", "runsc"]
 """runc: the host's kernel behind namespaces and filters. runsc: gVisor, a kernel of its own."""
 
 GUEST_USER: Final = "65534:65534"
+OF_GVISORS_PID_1: Final = ("SETUID", "SETGID", "KILL", "DAC_READ_SEARCH")
+"""There PID 1 is another user than its guest, who could open its descriptors in /proc: gVisor does
+not keep to PR_SET_DUMPABLE. Root of gVisor's own kernel is nobody on the host's."""
 OUR_PROCESSES: Final = 1
 """PID 1, which is no part of the quota."""
 SENTRY_PROCESSES: Final = 512
@@ -47,8 +50,10 @@ COUNT_OF_PROCESSORS: Final = "/proc/stat"
 """Without it and /sys/devices a program counts those that it may use, get_nprocs(3)."""
 RESOLVER: Final = "/etc/resolv.conf"
 """The engine copies the host's into it, network or not."""
+NO_RESOLVER: Final = {"Dns": ["127.0.0.1"], "DnsSearch": ["."]}
+"""What stands there instead where masks are ignored, as gVisor does."""
 SOCKET_BUFFERS: Final = {f"net.ipv4.tcp_{name}mem": "4096 16384 65536" for name in "rw"}
-"""Least, default and most: version 1 of control groups counts no memory of sockets, tcp(7)."""
+"""Least, default and most, so that TCP does not grow them by itself, tcp(7)."""
 OF_THE_LOADER: Final = ("GLIBC_TUNABLES", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD")
 """Variables by which an image would change PID 1 itself, ld.so(8); Python's own it ignores."""
 READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
@@ -80,7 +85,7 @@ def container_configuration(plan: ContainerPlan) -> dict[str, Any]:
         "Entrypoint": [*plan.command, "/opt/sandbox/runners", "container", "-"],
         "Cmd": [],
         "Env": [f"{name}=" for name in OF_THE_LOADER],
-        "User": GUEST_USER,
+        "User": GUEST_USER if plan.runtime == "runc" else "0:0",
         "WorkingDir": "/box",
         "Hostname": "sandbox",
         "Healthcheck": {"Test": ["NONE"]},
@@ -111,6 +116,7 @@ def _host_configuration(plan: ContainerPlan) -> dict[str, Any]:
         "ReadonlyRootfs": True,
         "Privileged": False,
         "CapDrop": ["ALL"],
+        "CapAdd": list(OF_GVISORS_PID_1) if is_gvisor else [],
         "SecurityOpt": ["no-new-privileges", f"seccomp={engine_profile(documents[:1])}"],
         "Memory": memory,
         "MemorySwap": memory,
@@ -133,6 +139,7 @@ def _host_configuration(plan: ContainerPlan) -> dict[str, Any]:
         ],
         "ReadonlyPaths": list(READ_ONLY),
         "Sysctls": {} if is_gvisor else SOCKET_BUFFERS,
+        **({} if has_network else NO_RESOLVER),
     }
 
 

@@ -84,7 +84,11 @@ class ContainerStock:
 
     def submit(self, job: Callable[[], None]) -> None:
         """Do something with the engine in the background; its faults are nobody's any more."""
-        future = self._workers.submit(self.run_quietly, job)
+        try:
+            future = self._workers.submit(self.run_quietly, job)
+        except RuntimeError:  # closed meanwhile: nobody else would do it
+            self.run_quietly(job)
+            return
         self._jobs.add(future)
         future.add_done_callback(self._jobs.discard)
 

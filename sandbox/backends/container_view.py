@@ -4,7 +4,7 @@ import os
 import resource
 from typing import Any
 
-from sandbox.backends.container_options import Runtime
+from sandbox.backends.container_options import ContainerPlan
 from sandbox.backends.image_build import WIRE_VERSION
 from sandbox.backends.images import Image
 from sandbox.backends.limits import (
@@ -21,6 +21,7 @@ __all__ = ["container_message"]
 
 RUNNERS = "/opt/sandbox/runners"
 LIBRARY = "/opt/sandbox/library"
+GUEST_NUMBER = 65534
 NOT_IN_GVISOR = {
     *(resource.RLIMIT_NPROC, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING),
     *(resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO),
@@ -29,17 +30,19 @@ NOT_IN_GVISOR = {
 
 
 def container_message(
-    policy: Policy, image: Image, runtime: Runtime, processors: int, preload: tuple[str, ...]
+    plan: ContainerPlan, image: Image, preload: tuple[str, ...], *, counts_sockets: bool
 ) -> dict[str, Any]:
     """Write the configuration that runners/container.py reads. Raises CannotEnforce."""
-    quota = policy.quota
-    cpus = min(quota.cpus, processors)
-    is_counted = runtime == "runc"
+    policy, quota = plan.policy, plan.policy.quota
+    cpus = min(quota.cpus, plan.processors)
+    is_counted = plan.runtime == "runc"
     path = image.path or search_path(os.path.dirname(image.command[0]) or "/usr/bin")
     packages = image.packages if isinstance(policy.packages, InstalledPackages) else ()
     # Counted per user of the whole host, without a user namespace of the guest's own.
     left_out = {resource.RLIMIT_NPROC} if is_counted else NOT_IN_GVISOR
     limits = process_limits(quota, is_counted=True)
+    documents = filter_documents(policy, is_counted=is_counted, counts_sockets=counts_sockets)
+    documents += () if is_counted else ("gvisor",)
     return {
         "wire": WIRE_VERSION,
         "environment": guest_environment(policy, path, cpus),
@@ -47,12 +50,13 @@ def container_message(
         "runners": RUNNERS,
         "python_path": [LIBRARY, *packages],
         "preload": preload,
-        "filter": compile_filter(filter_documents(policy, is_counted=is_counted)).hex(),
+        "filter": compile_filter(documents).hex(),
         "needs_landlock": isinstance(policy.programs, ListedPrograms),
         "rights": list(_rights(policy)),
         "may_execute": not isinstance(policy.programs, NoPrograms),
         "limits": [(limit, value) for limit, value in limits if limit not in left_out],
         "cpus": cpus,
+        "guest_user": None if is_counted else GUEST_NUMBER,
         "deadline_seconds": backstop_seconds(quota),
         "fresh_interpreter": policy.fresh_interpreter,
         "quota": quota.model_dump(),

@@ -3,6 +3,8 @@
 import re
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -156,7 +158,18 @@ class DockerBackend:
     async def _take(self, key: str, kind: _Kind) -> Container:
         if container := self._stock.take(key):
             return container
-        return await anyio.to_thread.run_sync(self._start, kind)
+        made: Future[Container] = Future()
+        try:
+            await anyio.to_thread.run_sync(_fulfil, made, partial(self._start, kind))
+        except BaseException:  # asyncio's own cancel does not wait for the thread
+            made.add_done_callback(self._discard)
+            raise
+        return made.result()
+
+    def _discard(self, made: Future[Container]) -> None:
+        """Have a container removed that nobody waits for any more."""
+        if not made.exception():
+            self._stock.submit(made.result().discard)
 
     def _start(self, kind: _Kind) -> Container:
         assert self._engine and self._watch  # noqa: S101, PT018 - run() opened both
@@ -217,7 +230,8 @@ class DockerBackend:
             volumes=image.volumes,
             engine_socket=self._engine.socket_path,
         )
-        message = container_message(policy, image, runtime, plan.processors, self._preload)
+        counts_sockets = self._info.cgroup_version != "1"
+        message = container_message(plan, image, self._preload, counts_sockets=counts_sockets)
         return _Kind(plan=plan, message=message)
 
     def _try_out(self, runtime: Runtime, tag: str, command: tuple[str, ...]) -> Hello | None:
@@ -245,6 +259,15 @@ class DockerBackend:
         if self._engine:
             self._engine.close()
         self._engine = self._info = self._watch = None
+
+
+def _fulfil(made: Future[Container], start: Callable[[], Container]) -> None:
+    """Start one and say so to whoever waits for it, or gave up."""
+    try:
+        made.set_result(start())
+    except BaseException as fault:
+        made.set_exception(fault)
+        raise
 
 
 def _refuse_what_is_not_here(policy: Policy, info: EngineInfo, runtime: Runtime) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ NEWS_SECONDS: Final = 2.0
 """How long the news of a container's end may take."""
 LATE_NEWS_SECONDS: Final = 0.2
 """How long after it the news that the kernel killed for memory may come."""
+IN_USE_SECONDS: Final = 5.0
+"""How long an image that is to go may still be in use."""
+PAUSE_SECONDS: Final = 0.05
 MOST_NEWS: Final = 1000
 """Containers whose ends are remembered."""
 NOT_FOUND, CONFLICT = 404, 409
@@ -209,6 +213,7 @@ class DockerEngine:
     ) -> None:
         """Make another image of one and a tar archive on top. No program of the image runs."""
         repository, _, tag = name.rpartition(":")
+        labels = {**labels, LABEL: "images"}  # who runs it by himself is no owner of ours
         configuration = {"Image": image, "Cmd": ["-"], "Labels": owner_labels(), **_INERT}
         container = self.create(configuration)
         try:
@@ -220,9 +225,18 @@ class DockerEngine:
             self.remove(container)
 
     def remove_image(self, name: str) -> None:
-        """Remove an image, or one name of it; it may be gone or in use."""
+        """Remove an image, or one name of it; it may be gone or in use. Blocks."""
+        deadline = time.monotonic() + IN_USE_SECONDS
         with _faults(f"the image {name}", gone_is_fine=True):
-            self._api.remove_image(name, noprune=True)
+            while True:
+                try:
+                    self._api.remove_image(name, noprune=True)
+                    break
+                except docker.errors.APIError as fault:
+                    # A container of it may just be going.
+                    if fault.status_code != CONFLICT or time.monotonic() > deadline:
+                        raise
+                    time.sleep(PAUSE_SECONDS)
 
     def events(self, label: str, kinds: Sequence[str]) -> Any:
         """Listen to what happens to containers with a label; close() of what is given ends it."""

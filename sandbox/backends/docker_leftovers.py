@@ -36,16 +36,17 @@ def _describe(found: dict[str, Any], *, is_local: bool) -> RunningContainer:
     labels: dict[str, str] = found["Labels"]
     owner = labels[LABEL]
     pid = owner.partition("-")[0]
+    is_judged = pid.isdecimal()  # or somebody runs a container of an image of ours by himself
     is_of_this_boot = labels.get(LABEL_BOOT, boot_id()) == boot_id()
     return RunningContainer(
         id=found["Id"][:12],
         owner=owner,
-        owner_pid=int(pid) if pid.isdecimal() else 0,
+        owner_pid=int(pid) if is_judged else 0,
         policy=labels.get("sandbox-engine.policy", ""),
         state=str(found.get("State", "")),
         age_seconds=max(0.0, time.time() - float(found.get("Created", 0))),
         # On an engine elsewhere another boot is another host, of which nothing can be told here.
-        is_left_over=not is_alive(owner) if is_of_this_boot else is_local,
+        is_left_over=is_judged and (not is_alive(owner) if is_of_this_boot else is_local),
     )
 
 

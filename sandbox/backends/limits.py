@@ -34,11 +34,18 @@ def backstop_seconds(quota: Quota) -> float:
     return quota.wall_seconds + quota.grace_seconds + BACKSTOP_SECONDS
 
 
-def filter_documents(policy: Policy, *, is_counted: bool) -> tuple[str, ...]:
-    """Name the system-call lists of a policy. is_counted: a control group counts its memory."""
+def filter_documents(
+    policy: Policy, *, is_counted: bool, counts_sockets: bool = True
+) -> tuple[str, ...]:
+    """Name the system-call lists of a policy.
+
+    is_counted: a control group counts its memory. counts_sockets: the buffers of TCP too.
+    """
     names = ["guest"]
     if not is_counted:
         names.append("uncounted-memory")
+    elif not counts_sockets:
+        names.append("uncounted-sockets")
     if isinstance(policy.programs, NoPrograms):
         names.append("no-programs")
     return tuple(names)

@@ -7,7 +7,7 @@ from sandbox.providers import anthropic, chat, gemini, interactions, mcp, respon
 from sandbox.providers.definitions import Definitions, Prepared, losses_of, prepare
 from sandbox.providers.detect import provider_of
 from sandbox.providers.envelope import Answer, Declaration, Provider, Turn
-from sandbox.providers.names import check_name, qualified_name
+from sandbox.providers.names import check_name, check_provider, qualified_name
 from sandbox.providers.plain import plain, refuse
 from sandbox.providers.stream import StreamReader, stream_reader
 from sandbox.wire import Json
@@ -55,12 +55,14 @@ def read_turn(response: object, provider: Provider | None = None) -> Turn:
 
     response: an SDK's object, plain JSON, or a text of JSON; the whole of it, or only its
     message, content, output items, parts or steps. provider: found by the shape unless given;
-    needed for an empty list, which could be anybody's. BadCall: it is no response of a model.
+    needed for an empty list, which could be anybody's. BadCall: it is no response of a model, or
+    there is no such provider.
     """
     document = plain(response)
-    known = provider or provider_of(document)
+    known = provider if provider is not None else provider_of(document)
     if known is None:
         refuse("the response has no shape of a known provider: name the provider, or see its JSON")
+    check_provider(known)
     return _FORMATS[known].read(document)
 
 
@@ -78,7 +80,8 @@ def encode_definitions(
     """Write what the model is told of the tools.
 
     strict: the provider shall hold the model to the schemas. A tool that strict mode cannot
-    express is sent without it, and `losses` says so.
+    express is sent without it, and `losses` says so. BadCall: there is no such provider.
     """
+    check_provider(provider)
     prepared = [prepare(each, provider, strict=strict) for each in declarations]
     return Definitions(tools=_FORMATS[provider].tools(prepared), losses=losses_of(prepared))

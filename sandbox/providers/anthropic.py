@@ -17,6 +17,7 @@ from sandbox.providers.parts import (
 )
 from sandbox.providers.plain import (
     JsonObject,
+    arguments_from,
     as_list,
     as_object,
     refuse,
@@ -79,14 +80,14 @@ def _request(document: Json) -> JsonObject:
 def _call(block: JsonObject) -> ToolCall:
     match block:
         case {"id": str(call_id), "name": str(name)}:
-            arguments = block.get("input", {})
+            given = block.get("input", {})
         case _:
             return refuse("a tool_use block has no id or no name")
     toolset = block.get("toolset_name")
     return ToolCall(
         id=call_id,
         name=name,
-        arguments=arguments if isinstance(arguments, str) else as_object(arguments, "an input"),
+        arguments=given if isinstance(given, str) else arguments_from(given, "an input"),
         carried={} if toolset is None else {"toolset_name": toolset},
     )
 

@@ -6,7 +6,15 @@ from typing import Final
 from sandbox.providers.definitions import Prepared
 from sandbox.providers.envelope import Answer, Data, File, Image, Part, Text, ToolCall, Turn
 from sandbox.providers.parts import base64_text, check_pairs, joined, kind_of, media
-from sandbox.providers.plain import JsonObject, as_list, as_object, as_text, refuse, text_or
+from sandbox.providers.plain import (
+    JsonObject,
+    arguments_from,
+    as_list,
+    as_object,
+    as_text,
+    refuse,
+    text_or,
+)
 from sandbox.wire import Json
 
 __all__ = ["encode", "parts_of", "read", "tools"]
@@ -84,7 +92,7 @@ def _camel(name: str) -> str:
 
 def _call(call: JsonObject) -> ToolCall:
     name = as_text(call.get("name"), "the name of a functionCall")
-    arguments = as_object(call.get("args", {}), "the args of a functionCall")
+    arguments = arguments_from(call.get("args", {}), "the args of a functionCall")
     return ToolCall(id=text_or(call.get("id")), name=name, arguments=arguments)
 
 

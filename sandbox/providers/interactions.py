@@ -15,7 +15,14 @@ from sandbox.providers.parts import (
     spoken,
     text_of,
 )
-from sandbox.providers.plain import JsonObject, as_list, as_object, refuse, without_nulls
+from sandbox.providers.plain import (
+    JsonObject,
+    arguments_from,
+    as_list,
+    as_object,
+    refuse,
+    without_nulls,
+)
 from sandbox.wire import Json
 
 __all__ = ["encode", "read", "tools"]
@@ -60,8 +67,9 @@ def _call(step: JsonObject) -> ToolCall:
             arguments = step.get("arguments", {})
         case _:
             return refuse("a function_call step has no id or no name")
-    given = arguments if isinstance(arguments, str) else as_object(arguments, "the arguments")
-    return ToolCall(id=call_id, name=name, arguments=given)
+    if not isinstance(arguments, str):
+        arguments = arguments_from(arguments, "the arguments")
+    return ToolCall(id=call_id, name=name, arguments=arguments)
 
 
 def encode(turn: Turn, answers: Sequence[Answer]) -> tuple[Json, ...]:

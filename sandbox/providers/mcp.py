@@ -14,7 +14,7 @@ from sandbox.providers.parts import (
     text_of,
     text_of_file,
 )
-from sandbox.providers.plain import JsonObject, as_object, refuse
+from sandbox.providers.plain import JsonObject, arguments_from, as_object, refuse
 from sandbox.wire import Json
 
 __all__ = ["encode", "read", "tools"]
@@ -45,7 +45,7 @@ def _call(params: JsonObject, request_id: Json) -> ToolCall:
     return ToolCall(
         id=str(request_id) if isinstance(request_id, int | str) else "",
         name=name if isinstance(name, str) else refuse("a tools/call request has no name"),
-        arguments={} if arguments is None else as_object(arguments, "the arguments"),
+        arguments={} if arguments is None else arguments_from(arguments, "the arguments"),
     )
 
 

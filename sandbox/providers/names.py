@@ -1,12 +1,12 @@
 """How a tool is called by each provider, and which names it takes."""
 
 import re
-from typing import Final
+from typing import Final, get_args
 
 from sandbox.errors import BadCall
 from sandbox.providers.envelope import Declaration, Provider
 
-__all__ = ["SEPARATOR", "check_name", "qualified_name"]
+__all__ = ["SEPARATOR", "check_name", "check_provider", "qualified_name"]
 
 SEPARATOR: Final = "__"
 """Between namespace and name, for providers without namespaces."""
@@ -29,6 +29,14 @@ _RULES: Final[dict[Provider | None, tuple[re.Pattern[str], str]]] = {
         "letters, digits, _ and -, at most 64, and a letter or _ first",
     ),
 }
+
+
+def check_provider(provider: str) -> None:
+    """Raise BadCall for a provider that is none, and say which there are."""
+    known: tuple[str, ...] = get_args(Provider)
+    if provider not in known:
+        message = f"there is no provider {provider!r}: use {', '.join(map(repr, known))}"
+        raise BadCall(message)
 
 
 def qualified_name(declaration: Declaration, provider: Provider) -> str:

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from sandbox.providers import mcp
 from sandbox.providers.envelope import Provider, Turn
+from sandbox.providers.names import check_provider
 from sandbox.providers.plain import plain, refuse
 from sandbox.providers.stream_anthropic import AnthropicReader
 from sandbox.providers.stream_gemini import GeminiReader
@@ -60,5 +61,6 @@ _READERS: Final[dict[Provider, Callable[[], StreamReader]]] = {
 
 
 def stream_reader(provider: Provider) -> StreamReader:
-    """Start reading one streamed response of this provider's."""
+    """Start reading one streamed response of this provider's. BadCall: there is no such one."""
+    check_provider(provider)
     return _READERS[provider]()

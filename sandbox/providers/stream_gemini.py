@@ -37,6 +37,8 @@ class GeminiReader:
                 self._fed = True
                 for part in gemini.parts_of(document):
                     self._take(part)
+            case {"promptFeedback": {"blockReason": _}} | {"prompt_feedback": {"block_reason": _}}:
+                self._fed = True  # the prompt was blocked: there will be no candidate
             case _:
                 pass
 

@@ -29,11 +29,15 @@ class Called:
     where none ran. It holds what the answer leaves out: secrets, paths, traceback. files: name to
     content, the whole of what was cut in the answer. user_message: one sentence for the person
     whom the model serves, "" where all went well.
+
+    A call that comes again has the fate "duplicate" and the answer of the first; result is None.
     """
 
     call: ToolCall
     answer: Answer
     fate: Fate
+    first_fate: Fate | None = None
+    """How the first ended, of a call that comes again. None: it is not known, or this is it."""
     result: Result | None = None
     started: Started = "no"
     transaction: Transaction = "none"

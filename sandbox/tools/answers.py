@@ -14,11 +14,13 @@ __all__ = [
     "STILL_RUNNING",
     "Said",
     "bad_arguments",
+    "cannot_run",
     "disabled",
     "faulty",
     "how_far",
     "interrupted",
     "late",
+    "not_approved",
     "not_permitted",
     "outcome_of",
     "refused",
@@ -53,11 +55,11 @@ _ENDINGS: Final = {
     "unknown": "What became of {} is not known.",
 }
 _OVER: Final[Mapping[Status, tuple[str, str]]] = {
-    "cpu_limit": ("cpu_seconds", "processor time, in seconds"),
-    "memory_limit": ("memory_bytes", "memory, in bytes"),
-    "process_limit": ("processes", "processes and threads"),
-    "output_limit": ("output_bytes", "printed output, in bytes"),
-    "disk_limit": ("disk_bytes", "disk, in bytes"),
+    "cpu_limit": ("cpu_seconds", "processor time than its limit of {} seconds"),
+    "memory_limit": ("memory_bytes", "memory than its limit of {} bytes"),
+    "process_limit": ("processes", "processes and threads than its limit of {}"),
+    "output_limit": ("output_bytes", "printed output than its limit of {} bytes"),
+    "disk_limit": ("disk_bytes", "disk than its limit of {} bytes"),
 }
 
 
@@ -97,6 +99,11 @@ def refused(name: str, reason: str) -> Said:
     return Said(f"{name} was not run: {reason}", f"{name} was not run: {reason}")
 
 
+def not_approved(name: str, reason: str) -> Said:
+    """Nobody said yes to the call; the reason is for the model."""
+    return Said(f"{name} was not run: {reason}", f"{name} was not run: it was not approved.")
+
+
 def repeated(name: str) -> Said:
     """The call was started before, and nobody knows its end."""
     return Said(
@@ -113,6 +120,14 @@ def faulty(name: str, started: Started) -> Said:
         f"{name} could not be run to its end: the engine that runs tools failed, not the tool. "
         f"{_STARTED[started]}",
         f"{name} did not work: something failed on our side.",
+    )
+
+
+def cannot_run(name: str) -> Said:
+    """The call cannot be sent to where it runs; the reason is the program's own, and logged."""
+    return Said(
+        f"{name} cannot be run as it is set up: do without it. {_STARTED['no']}",
+        f"{name} did not work: it is set up wrongly on our side.",
     )
 
 
@@ -142,9 +157,9 @@ def unsuccessful(name: str, result: Result, policy: Policy) -> Said:
     if result.status == "error":
         return Said(f"{name} {_raised(result)}", f"{name} failed.")
     if result.status == "invalid":
-        model = f"{name} ran, but its result cannot be used: {_reason(result)}."
+        model = f"{name} ran, but its result cannot be used: {_reason(result)}"
         return Said(model, f"{name} gave no usable result.")
-    return Said(f"{name} ended without a result: {_reason(result)}.", f"{name} failed.")
+    return Said(f"{name} ended without a result: {_reason(result)}", f"{name} failed.")
 
 
 def _timeout(name: str, result: Result) -> Said:
@@ -164,17 +179,17 @@ def _timeout(name: str, result: Result) -> Said:
 
 def _over_quota(name: str, result: Result, policy: Policy) -> Said:
     quota, what = _OVER[result.status]
-    most = getattr(policy.quota, quota)
+    more = what.format(getattr(policy.quota, quota))
     return Said(
-        f"{name} was stopped by the engine: it needed more {what} than its limit of {most}.",
+        f"{name} was stopped by the engine: it needed more {more}.",
         f"{name} needed more than it is allowed and was stopped.",
     )
 
 
 def how_far(given: int, shown: int) -> str:
-    """Say how far a call got, by the values that it gave before it failed."""
+    """Say how far a call got, by the values that it gave before it failed; "" if it gave none."""
     if not given:
-        return "It had given no values before that."
+        return ""
     values = "one value" if given == 1 else f"{given} values"
     which = "" if shown == given else f"; the last {shown} of them are here"
     return f"It had given {values} before that{which}."
@@ -190,11 +205,17 @@ def _raised(result: Result) -> str:
     if error is None or error.type == "NoAnswer":
         return "ended without an answer."
     message = error.message[:MOST_MESSAGE_CHARACTERS]
-    return f"raised {error.type}: {message}" if message else f"raised {error.type}."
+    return f"raised {error.type}: {_ended(message)}" if message else f"raised {error.type}."
 
 
 def _reason(result: Result) -> str:
-    return result.error.message[:MOST_MESSAGE_CHARACTERS] if result.error else result.status
+    return _ended(result.error.message[:MOST_MESSAGE_CHARACTERS] if result.error else result.status)
+
+
+def _ended(text: str) -> str:
+    """End a text like a sentence, for another may follow it."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _listed(names: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from anyio import move_on_after, to_thread
 from sandbox.errors import BadCall
 from sandbox.providers import read_turn, stream_reader
 from sandbox.providers.envelope import Provider, Turn
-from sandbox.providers.plain import plain
+from sandbox.providers.plain import kind_shown, plain
 from sandbox.tools.hooks import settled
 from sandbox.tools.spoken import reason_of, text_in_event, text_of
 
@@ -172,7 +172,7 @@ def client_of(client: object, api: Api | None) -> Client:
             is_async = inspect.iscoroutinefunction(inspect.unwrap(create))
             return Client(api=each, create=create, create_stream=create_stream, is_async=is_async)
     wanted = f"{_METHODS[api][0]}()" if api else "method that asks a model"
-    message = f"a {type(client).__name__} has no {wanted}: give a client of a provider's SDK"
+    message = f"{kind_shown(client)} has no {wanted}: give a client of a provider's SDK"
     raise BadCall(message)
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 
 import anyio
 
-from sandbox.errors import SandboxError, Started
+from sandbox.errors import BadCall, SandboxError, Started
 from sandbox.providers.envelope import Provider, ToolCall
 from sandbox.tools import answers
 from sandbox.tools.answered import Called
@@ -162,7 +162,7 @@ class OneCall:
             reason = await refusal_of(self._turning.approve, self._the_asked)
             if reason is None:
                 return None
-            return self._teller.refusal("not_approved", answers.refused(self._name, reason))
+            return self._teller.refusal("not_approved", answers.not_approved(self._name, reason))
         return self._teller.refusal("timeout", answers.late(self._name))
 
     # The run
@@ -174,7 +174,7 @@ class OneCall:
             self._is_begun = True
         wall_seconds = min(tool.policy.quota.wall_seconds, self._context.remaining())
         context = self._context.narrow(wall_seconds=wall_seconds)
-        traceparent = context.traceparent or current_traceparent()
+        traceparent = current_traceparent() or context.traceparent
         self._started = "unknown"
         result = await self._places.run(
             Execution(
@@ -205,6 +205,8 @@ class OneCall:
         if isinstance(fault, SandboxError) and self._started == "unknown":
             self._started = fault.started
         said = answers.faulty(self._name, self._started)
+        if isinstance(fault, BadCall) and self._started == "no":
+            said = answers.cannot_run(self._name)
         return self._teller.refusal("fault", said, self._started)
 
     def _end(self, called: Called) -> Called:

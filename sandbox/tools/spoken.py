@@ -90,6 +90,7 @@ def reason_of(document: Json) -> str:
             | {"candidates": [{"finishReason": str(reason)}, *_]}
             | {"candidates": [{"finish_reason": str(reason)}, *_]}
             | {"promptFeedback": {"blockReason": str(reason)}}
+            | {"prompt_feedback": {"block_reason": str(reason)}}
         ):
             return reason
         case _:

@@ -4,10 +4,11 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from sandbox.box import PolicyLike, as_policy
-from sandbox.errors import BadCall
+from sandbox.errors import BadCall, BadPolicy
+from sandbox.functions import handler_call
 from sandbox.policy import (
     AnyProgram,
     Environment,
@@ -24,6 +25,7 @@ from sandbox.policy import (
     Policy,
     Quota,
 )
+from sandbox.policy_documents import nearest
 from sandbox.providers.envelope import Declaration
 from sandbox.providers.names import check_name, qualified_name
 from sandbox.tools.context import Context
@@ -33,6 +35,8 @@ from sandbox.tools.signature import Signature, read_signature
 __all__ = ["Enabled", "Tool", "ToolOptions", "Where", "functions_of", "make_tool"]
 
 Where: TypeAlias = Literal["guest", "host"]
+_MEANT: Final = {"timeout": "wall_seconds", "timeout_seconds": "wall_seconds"}
+"""What other libraries call it, which no spelling brings near."""
 Enabled: TypeAlias = bool | Callable[[Context], bool]
 """Whether a tool is there; a function decides for each caller."""
 
@@ -139,9 +143,11 @@ def make_tool(function: Callable[..., Any], base: Policy, options: ToolOptions) 
     """Make a tool of a function. base: its policy, unless the options have another.
 
     Raises BadCall for a name that some provider refuses, an option that does not fit, or a
-    function that cannot be declared; BadPolicy for a policy or a key of it that does not fit.
+    function that cannot be declared, or not be sent to a guest; BadPolicy for a policy or a key
+    that does not fit.
     """
     _check(options)
+    _check_keys(options)
     signature = read_signature(function)
     declared = declaration(
         signature,
@@ -150,13 +156,16 @@ def make_tool(function: Callable[..., Any], base: Policy, options: ToolOptions) 
         namespace=options.get("namespace", ""),
     )
     check_name(declared.name, namespace=declared.namespace)
+    policy, where = _policy(declared.name, base, options), options.get("where", "guest")
+    if where == "guest":
+        _check_sendable(function, signature, policy)
     return Tool(
         function=function,
         signature=signature,
         declaration=declared,
-        policy=_policy(declared.name, base, options),
+        policy=policy,
         sequential=options.get("sequential", False),
-        where=options.get("where", "guest"),
+        where=where,
         permissions=frozenset(options.get("permissions", ())),
         needs_approval=options.get("needs_approval", False),
         idempotency=options.get("idempotency", "call_id"),
@@ -186,6 +195,20 @@ def _check(options: Options) -> None:
     if options.get("idempotency", "call_id") not in {"call_id", None}:
         message = f"idempotency is 'call_id' or None, not {options.get('idempotency')!r}"
         raise BadCall(message)
+
+
+def _check_keys(options: ToolOptions) -> None:
+    """Refuse what is neither an option nor a key of a policy, and say what was meant."""
+    known = Options.__annotations__.keys() | Changes.__annotations__.keys()
+    for key in sorted(options.keys() - known):
+        hint = f"did you mean {_MEANT[key]}?" if key in _MEANT else nearest(key, known)
+        message = f"{key}: no option of a tool and no key of its policy, {hint}"
+        raise BadPolicy(message)
+
+
+def _check_sendable(function: Callable[..., Any], signature: Signature, policy: Policy) -> None:
+    """Describe a call, and send it nowhere: a lock that it uses is told before the first call."""
+    handler_call(function, (), {}, injected=signature.injected, context={}, policy=policy)
 
 
 def functions_of(what: object) -> tuple[Callable[..., Any], ...]:

@@ -32,6 +32,7 @@ print(state(subprocess.check_output(["/tmp/mine", "/proc/self/status"], text=Tru
 )
 
 
+@pytest.mark.differs("gvisor", reason="its /proc tells of no NoNewPrivs")
 def test_a_program_of_its_own_making_is_as_confined(box: Sandbox) -> None:
     """K19: allowed, and no wider."""
     assert said(box.run(COPIED)) == CONFINED
@@ -128,6 +129,7 @@ gate.wait()
 )
 
 
+@pytest.mark.differs("gvisor", reason="its /proc tells of no NoNewPrivs")
 def test_every_thread_is_confined(box: Sandbox) -> None:
     """K21: no thread was there before the filter."""
     assert said(box.run(THREADS)) == f"9 {{{CONFINED!r}}}"
@@ -143,6 +145,7 @@ print(state(subprocess.check_output(["sh", "-c", shell], text=True)))
 )
 
 
+@pytest.mark.differs("gvisor", reason="its /proc tells of no NoNewPrivs")
 def test_a_grandchild_of_another_session_is_confined(box: Sandbox) -> None:
     """K19: what is inherited is inherited all the way down."""
     assert said(box.run(GRANDCHILD)) == CONFINED
@@ -164,6 +167,7 @@ print({attempt(raise_limit, limit) for limit in limits})
 )
 
 
+@pytest.mark.differs("gvisor", reason="five limits mean nothing to its kernel")
 def test_no_limit_can_be_raised(box: Sandbox) -> None:
     """K20: what was lowered stays lowered."""
     assert said(box.run(RAISE)) == "{'refused: EPERM'}"

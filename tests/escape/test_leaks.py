@@ -120,6 +120,7 @@ def test_no_descriptor_of_the_host_is_inherited(fresh: Fresh, marker: str, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.differs("gvisor", reason="ls cannot list /proc/self/fd there")
 def test_a_program_started_by_the_guest_inherits_no_descriptor_of_the_host(fresh: Fresh) -> None:
     """L2: after an exec too: 0, 1, 2, and the one that ls opens."""
     box = fresh()
@@ -153,6 +154,7 @@ MASKED = [
 
 
 @pytest.mark.parametrize("name", MASKED)
+@pytest.mark.differs("gvisor", reason="its /proc is of its own kernel")
 def test_what_proc_tells_of_the_host_is_shown_empty(box: Sandbox, name: str) -> None:
     """L3: identities and tables of the whole machine."""
     if not Path(f"/proc/{name}").exists():

@@ -28,6 +28,8 @@ print(attempt(found.connect, {address!r}))
 )
 BRIDGE = "a container's full network is the engine's bridge, never the host's own"
 LANDLOCK_WITH_SCOPES = 6
+NO_ROUTE = {"refused: ENETUNREACH", "refused: EHOSTUNREACH"}
+"""As Linux says it, and as gVisor does."""
 
 
 def connecting(family: str, address: object) -> str:
@@ -91,7 +93,7 @@ ADDRESSES = {
 @pytest.mark.parametrize("name", ADDRESSES)
 def test_no_address_outside_has_a_route(box: Sandbox, name: str) -> None:
     """N1, N4, N5, N6: neither neighbours nor the cloud's metadata nor a proxy's way around."""
-    assert said(box.run(connecting("AF_INET", ADDRESSES[name]))) == "refused: ENETUNREACH"
+    assert said(box.run(connecting("AF_INET", ADDRESSES[name]))) in NO_ROUTE
 
 
 DATAGRAM = (
@@ -106,7 +108,7 @@ print(attempt(out.sendto, b"secret", ("8.8.8.8", 53)))
 
 def test_no_datagram_leaves(box: Sandbox) -> None:
     """N5: a question to a name server carries data out."""
-    assert said(box.run(DATAGRAM)) == "refused: ENETUNREACH"
+    assert said(box.run(DATAGRAM)) in NO_ROUTE
 
 
 RESOLVE = """
@@ -120,6 +122,7 @@ print([path for path in paths if os.path.exists(path) and open(path).read()])
 """
 
 
+@pytest.mark.differs("gvisor", reason="it ignores masks: test_containers.py")
 def test_no_name_resolves(box: Sandbox) -> None:
     """N5: there is no resolver, and no daemon that asks on a guest's behalf."""
     assert said(box.run(RESOLVE)).split("\n") == ["refused", "[]"]

@@ -25,7 +25,7 @@ from tests.unit.bpf_machine import (
     run,
 )
 
-LISTS = ("guest", "no-programs", "uncounted-memory")
+LISTS = ("guest", "no-programs", "uncounted-memory", "uncounted-sockets", "gvisor")
 SETS = [("guest",), ("guest", "no-programs"), ("guest", "uncounted-memory", "no-programs")]
 HIGH_BIT = 1 << 32
 NUMBERS: dict[str, dict[str, int]] = json.loads((POLICIES / "seccomp/numbers.json").read_text())
@@ -109,6 +109,10 @@ REFUSED: list[tuple[str, tuple[int, ...], str]] = [
     ("setpriority", (0, 0, 0xFFFFFFFF), "EPERM"),
     ("setpriority", (1, 0, 5), "EPERM"),
     ("setpriority", (2, 0, 5), "EPERM"),
+    ("setpriority", (0, 1, 5), "EPERM"),
+    ("setpriority", (0, 1 | HIGH_BIT, 5), "EPERM"),
+    ("prlimit64", (1, 7, 0x1000), "EPERM"),
+    ("prlimit64", (0xFFFFFFFF, 7, HIGH_BIT), "EPERM"),
 ]
 ALLOW = """
 read openat mmap execve execveat memfd_create shmget kill wait4 futex rseq membarrier getcpu
@@ -134,7 +138,9 @@ PERMITTED: list[tuple[str, tuple[int, ...]]] = [
     ("seccomp", (1, 0)),
     ("seccomp", (1, 0x11)),
     ("setpriority", (0, 0, 10)),
-    ("setpriority", (0, 7, 19)),
+    ("setpriority", (0 | HIGH_BIT, 0, 19)),
+    ("prlimit64", (0, 7, 0x1000)),
+    ("prlimit64", (1, 7, 0)),
 ]
 
 
@@ -218,6 +224,24 @@ def test_memory_that_no_process_holds_is_refused_where_nothing_counts_it(
     name: str, arguments: tuple[int, ...], answer: str
 ) -> None:
     assert decide(name, *arguments, documents=("guest", "uncounted-memory")) == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        *[(name, (1,)) for name in ("kill", "tkill", "tgkill", "rt_sigqueueinfo")],
+        *[("fcntl", (3, command)) for command in (8, 10, 15, 1024, 1026)],
+        *[("ioctl", (3, request)) for request in (0x8901, 0x8902, 0x5412, 0x541C, 0x5423)],
+    ],
+    ids=str,
+)
+def test_gvisors_pid_1_cannot_be_signalled(name: str, arguments: tuple[int, ...]) -> None:
+    assert decide(name, *arguments, documents=("guest", "uncounted-memory", "gvisor")) == "EPERM"
+
+
+@pytest.mark.parametrize("name", ["kill", "fcntl", "ioctl"])
+def test_what_it_needs_to_signal_its_own_stays_allowed(name: str) -> None:
+    assert decide(name, 7, 3, documents=("guest", "uncounted-memory", "gvisor")) == "allow"
 
 
 def test_nothing_is_allowed_that_docker_refuses() -> None:

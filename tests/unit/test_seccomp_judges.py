@@ -30,7 +30,7 @@ from tests.unit.bpf_machine import (
     run,
 )
 
-LISTS = ("guest", "no-programs", "uncounted-memory")
+LISTS = ("guest", "no-programs", "uncounted-memory", "uncounted-sockets", "gvisor")
 SETS = [("guest",), ("guest", "no-programs"), ("guest", "uncounted-memory", "no-programs")]
 NUMBERS: dict[str, dict[str, int]] = json.loads((POLICIES / "seccomp/numbers.json").read_text())
 

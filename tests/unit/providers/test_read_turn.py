@@ -367,3 +367,9 @@ def test_a_document_that_nests_too_deep_is_refused() -> None:
 
     with pytest.raises(BadCall, match="200 deep"):
         read_turn(document)
+
+
+@pytest.mark.parametrize("provider", ["claude", ""])
+def test_a_provider_that_is_none_is_told_which_there_are(provider: Any) -> None:
+    with pytest.raises(BadCall, match=r"'openai', .*'gemini-interactions', 'mcp'"):
+        read_turn([], provider)

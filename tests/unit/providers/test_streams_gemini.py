@@ -277,3 +277,21 @@ def test_a_request_of_mcp_is_its_own_stream() -> None:
 def test_no_request_of_mcp_is_no_turn() -> None:
     with pytest.raises(BadCall, match="no tools/call request"):
         gathered("mcp", [])
+
+
+def test_a_blocked_prompt_is_the_same_turn_in_one_chunk_as_whole() -> None:
+    blocked: Json = {"promptFeedback": {"blockReason": "SAFETY"}}
+
+    assert gathered("gemini", [blocked]) == read_turn(blocked, "gemini")
+
+
+def test_a_prompt_that_was_judged_and_not_blocked_is_no_end() -> None:
+    with pytest.raises(BadCall, match="not come to its end"):
+        gathered("gemini", [{"promptFeedback": {"safetyRatings": []}}])
+
+
+def test_the_stream_of_a_provider_that_is_none_is_refused() -> None:
+    provider: Any = "claude"
+
+    with pytest.raises(BadCall, match="no provider 'claude'"):
+        stream_reader(provider)

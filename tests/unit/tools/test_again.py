@@ -129,3 +129,15 @@ def test_an_error_is_remembered_too() -> None:
     answer_one(tools, "fail")
 
     assert (answer_one(tools, "fail").answer.is_error, RUNS) == (True, ["fail"])
+
+
+@pytest.mark.parametrize(("name", "fate"), [("count", "ok"), ("fail", "error")])
+def test_a_call_that_comes_again_says_how_the_first_ended(name: str, fate: str) -> None:
+    def fail() -> None:
+        raise ValueError("five")  # noqa: EM101 - a handler as people write them
+
+    tools = Toolset()
+    tools.add(count, fail, where="host")
+    first, again = answer_one(tools, name), answer_one(tools, name)
+
+    assert (first.first_fate, again.fate, again.first_fate) == (None, "duplicate", fate)

@@ -118,3 +118,9 @@ def test_an_async_client_is_told_from_a_sync_one() -> None:
 def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(BadCall, match="has no method that asks a model"):
         client_of(SimpleNamespace(chat="no"), None)
+
+
+@pytest.mark.parametrize(("client", "words"), [(object(), "an object has"), ("x", "a str has")])
+def test_what_cannot_be_asked_is_named_with_its_article(client: object, words: str) -> None:
+    with pytest.raises(BadCall, match=f"^{words} no method that asks a model"):
+        client_of(client, None)

@@ -1,15 +1,19 @@
 """From a call to its answer: exactly one, with its id, whatever happens on the way."""
 
 import logging
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from sandbox import CannotEnforce, Context, EngineFault, SandboxError, Toolset
 from sandbox.backends.fake import FakeBackend, raised, returned
 from sandbox.tools.hooks import Asked, Ended, Hook
+from sandbox.tools.telemetry import Telemetry
 from tests.unit.tools.turns import answer_all, answer_one, call_of, text_of, turn_of
 
 RUNS: list[object] = []
@@ -122,6 +126,17 @@ def test_the_model_is_told_why_a_call_was_not_approved() -> None:
     assert "ask my boss" in text_of(called.answer)
 
 
+def refuse(_: Asked) -> str:
+    return "ticket 5 of queue b"
+
+
+@pytest.mark.parametrize("options", [{}, {"approve": refuse}], ids=["nobody", "refused"])
+def test_a_user_hears_of_a_missing_approval_in_words_of_its_own(options: Any) -> None:
+    called = answer_one(tools_with(needs_approval=True), "count", **options)
+
+    assert called.user_message == "count was not run: it was not approved."
+
+
 # Faults that are not the tool's
 
 
@@ -173,6 +188,35 @@ def test_a_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "no zygote" in caplog.text
 
 
+KEPT: list[object] = []
+
+
+def keep() -> int:
+    return len(KEPT)
+
+
+@pytest.fixture
+def _nothing_kept() -> Iterator[None]:
+    yield
+    KEPT.clear()
+
+
+@pytest.mark.usefixtures("_nothing_kept")
+def test_a_tool_that_cannot_be_sent_any_more_is_told_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tools = Toolset(backend=FakeBackend([]))
+    tools.add(keep)
+    KEPT.append(threading.Lock())
+    called = answer_one(tools, "keep")
+
+    assert (called.fate, text_of(called.answer), "cannot be sent" in caplog.text) == (
+        "fault",
+        "keep cannot be run as it is set up: do without it. Nothing of it was run.",
+        True,
+    )
+
+
 def test_a_sibling_s_fault_is_its_own() -> None:
     tools = Toolset(backend=FakeBackend([EngineFault("gone")]))
     tools.add(count)
@@ -202,6 +246,18 @@ def test_a_guest_s_exception_is_told() -> None:
     tools.add(count)
 
     assert text_of(answer_one(tools, "count").answer).startswith("count raised KeyError: 'city'")
+
+
+def test_a_handler_is_below_the_span_of_its_call_and_not_beside_it() -> None:
+    def parent_of(context: Context) -> str:
+        return context.traceparent
+
+    provider, outer = TracerProvider(), f"00-{'a' * 32}-{'b' * 16}-01"
+    tools = Toolset(hooks=[Telemetry(provider)])
+    tools.add(parent_of, where="host")
+    called = answer_one(tools, "parent_of", context=Context(traceparent=outer))
+
+    assert (text_of(called.answer)[:35], text_of(called.answer) == outer) == (outer[:35], False)
 
 
 # Cancelling
@@ -291,3 +347,14 @@ def test_arguments_nested_too_deep_to_look_at_are_answered() -> None:
         arguments = {"to": arguments}
 
     assert answer_one(tools_with(), "count", arguments).fate == "bad_arguments"
+
+
+def test_an_object_nested_too_deep_for_its_provider_is_a_call_that_is_answered() -> None:
+    given: dict[str, Any] = {}
+    for _ in range(300):
+        given = {"to": given}
+    block = {"type": "tool_use", "id": "toolu_1", "name": "count", "input": given}
+    with tools_with() as tools:
+        [called] = tools.answer_sync({"role": "assistant", "content": [block]}).calls
+
+    assert (called.fate, called.call.id, RUNS) == ("bad_arguments", "toolu_1", [])

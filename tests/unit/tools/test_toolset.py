@@ -257,6 +257,21 @@ def test_a_name_alone_does_not_reach_into_a_namespace() -> None:
     assert answer_all(tools, call_of("greet", {"name": "Ann"})).calls[0].fate == "unknown_tool"
 
 
+def test_a_provider_that_is_none_is_told_which_there_are() -> None:
+    tools = Toolset()
+    provider: Any = "claude"
+
+    with pytest.raises(BadCall, match="'openai', 'openai-chat', 'anthropic', 'gemini', "):
+        tools.definitions(provider)
+
+
+def test_a_response_of_a_provider_that_is_none_is_refused() -> None:
+    provider: Any = "claude"
+
+    with Toolset() as tools, pytest.raises(BadCall, match="no provider 'claude'"):
+        tools.answer_sync(RESPONSE, provider=provider)
+
+
 # Answers
 
 
