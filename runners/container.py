@@ -328,6 +328,8 @@ def _be_killed_first() -> None:
 
 def _become_user(number: int) -> None:
     """Be another user than PID 1, for good: with the last of root's ids all capabilities go."""
+    for descriptor in range(GUEST_DESCRIPTORS):
+        os.fchown(descriptor, number, number)  # or it could not open /dev/stdout by name
     os.setgroups([number])
     os.setresgid(number, number, number)
     os.setresuid(number, number, number)

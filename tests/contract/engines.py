@@ -103,7 +103,9 @@ class OwnEngine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it if it does not run, and wait until it answers."""
+        if self._process and self._process.poll() is None:
+            return
         folder = self.folder
         with Path(folder, "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -255,7 +255,7 @@ def lying_image(
     with tarfile.open(changed, "a") as tar:
         for folder in ("tmp", "proc", "sys", "dev"):
             entry = tarfile.TarInfo(folder)
-            entry.type = tarfile.DIRTYPE
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
     engine.import_image(changed, name, changes)
     yield name

@@ -29,6 +29,7 @@ SMALL = {"memory_bytes": 128 * MIB, "wall_seconds": 1.0}
 PATIENT = {"memory_bytes": 128 * MIB, "wall_seconds": 20.0}
 
 
+@pytest.mark.differs("gvisor", reason="the watcher kills: nothing is refused")
 def test_a_fork_bomb_stops_at_its_process_limit(sandbox_for: SandboxFor) -> None:
     """R1: EAGAIN for the bomb, and the limit is told; without a group the status is "timeout"."""
     result = attack(sandbox_for(**SMALL), FORK_BOMB)
@@ -44,6 +45,7 @@ def test_a_few_forks_are_no_bomb(sandbox_for: SandboxFor) -> None:
     assert sandbox_for(**PATIENT).run(program).value == "done"
 
 
+@pytest.mark.differs("gvisor", reason="the watcher kills: nothing is refused")
 def test_threads_count_as_processes(sandbox_for: SandboxFor) -> None:
     """R2: a thread bomb stops where a fork bomb does."""
     program = """
@@ -96,6 +98,7 @@ while True:
     assert (result.ok, "wall" in result.limits_hit) == (False, True)
 
 
+@pytest.mark.differs("gvisor", reason="28 children are too slow there")
 def test_calls_do_not_starve_each_other_of_processes(sandbox_for: SandboxFor) -> None:
     """R4: all guests are one user of the host, and each has its whole quota all the same."""
     program = """
@@ -224,6 +227,7 @@ print(libc.syscall(ctypes.c_long(number), {flags}), ctypes.get_errno())
     assert attack(sandbox_for(**PATIENT), program).stdout == "-1 1\n"
 
 
+@pytest.mark.differs("gvisor", reason="its own kernel's /dev/fuse leads to no host")
 def test_there_is_no_fuse_device(sandbox_for: SandboxFor) -> None:
     """R36: nor a file system of the guest's own making."""
     program = "import os\n[name for name in ('/dev/fuse', '/dev/cuse') if os.path.exists(name)]"
@@ -265,6 +269,7 @@ def test_a_daemon_is_dead_when_the_call_returns(sandbox_for: SandboxFor, program
     assert attack(sandbox_for(**PATIENT), program).value == "started"
 
 
+@pytest.mark.differs("gvisor", reason="too slow there")
 def test_zombies_are_reaped(sandbox_for: SandboxFor) -> None:
     """R39: ten times as many orphans as may live at once."""
     program = """
@@ -319,6 +324,7 @@ def test_a_guest_that_kills_everybody_is_reported(sandbox_for: SandboxFor) -> No
     assert (result.status, result.signal) == ("signal", 9)
 
 
+@pytest.mark.differs("gvisor", reason="its kernel bounds no timers: memory does")
 def test_timers_are_bounded(sandbox_for: SandboxFor) -> None:
     """R42: each takes a queued signal of RLIMIT_SIGPENDING, timer_create(2)."""
     program = """

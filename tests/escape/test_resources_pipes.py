@@ -36,6 +36,7 @@ held[-1]
     assert (result.stdout, result.value) == (f"{EMFILE}\n", 63)
 
 
+@pytest.mark.differs("gvisor", reason="its sockets hold no count of descriptors")
 def test_descriptors_in_flight_are_bounded(sandbox_for: SandboxFor) -> None:
     """R24: queued in unix sockets, they are still one user's, unix(7)."""
     program = """
@@ -61,6 +62,7 @@ sent
     assert (stopped, result.value <= 64 * 64) == (True, True)
 
 
+@pytest.mark.differs("gvisor", reason="ditto")
 def test_descriptors_in_flight_stop_no_other_call(sandbox_for: SandboxFor) -> None:
     """R24: the kernel counts them per user of the host, and all guests are one such user."""
     program = """
@@ -103,6 +105,7 @@ def test_a_flood_of_output_is_cut(sandbox_for: SandboxFor) -> None:
     assert (result.status, len(result.stdout_bytes) <= MIB) == ("output_limit", True)
 
 
+@pytest.mark.differs("gvisor", reason="memory of the guest is over first: it copies more")
 def test_one_line_without_end_is_cut(sandbox_for: SandboxFor) -> None:
     """R26: nothing waits for a newline."""
     program = "import sys\nsys.stdout.write('x' * (40 << 20))\nsys.stdout.write('end')"
