@@ -114,6 +114,10 @@ class Call:
 
     def run(self, payload: bytes) -> None:
         """Start it, see it through, and say all that is to be said of it."""
+        # Should the host not even read what is said to it, and every write wait for ever.
+        last_seconds = self._configuration["deadline_seconds"] + self._configuration["last_seconds"]
+        signal.signal(signal.SIGALRM, _end)
+        signal.setitimer(signal.ITIMER_REAL, last_seconds)
         self._start(payload)
         while not self._is_over:
             self._turn()
@@ -153,7 +157,8 @@ class Call:
         """Be the call's main process, with its own five descriptors and nothing else of ours."""
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in (signal.SIGCHLD, signal.SIGALRM):
+                signal.signal(number, signal.SIG_DFL)
             self._link.close()
             safe = [_move_up(descriptor) for descriptor in theirs]
             for number, descriptor in enumerate(safe):
@@ -306,6 +311,11 @@ class Call:
 
 def _wake_only(_number: int, _frame: object) -> None:
     """Do nothing: the descriptor of set_wakeup_fd() tells of it, signal(7)."""
+
+
+def _end(_number: int, _frame: object) -> None:
+    """End, and with this everything in the container."""
+    os._exit(0)
 
 
 def _move_up(descriptor: int) -> int:

@@ -21,7 +21,7 @@ Runtime = Literal["runc", "runsc"]
 """runc: the host's kernel behind namespaces and filters. runsc: gVisor, a kernel of its own."""
 
 GUEST_USER: Final = "65534:65534"
-OF_GVISORS_PID_1: Final = ("SETUID", "SETGID", "KILL", "CHOWN", "DAC_READ_SEARCH")
+OF_GVISORS_PID_1: Final = ("SETUID", "SETGID", "KILL", "DAC_READ_SEARCH")
 """There PID 1 is another user than its guest, who could open its descriptors in /proc: gVisor does
 not keep to PR_SET_DUMPABLE. Root of gVisor's own kernel is nobody on the host's."""
 OUR_PROCESSES: Final = 1

@@ -2,7 +2,7 @@
 
 import os
 import resource
-from typing import Any
+from typing import Any, Final
 
 from sandbox.backends.container_options import ContainerPlan
 from sandbox.backends.image_build import WIRE_VERSION
@@ -22,6 +22,8 @@ __all__ = ["container_message"]
 RUNNERS = "/opt/sandbox/runners"
 LIBRARY = "/opt/sandbox/library"
 GUEST_NUMBER = 65534
+LAST_SECONDS: Final = 30.0
+"""How long after that deadline PID 1 may still tell of the call to a host that is slow to listen."""
 NOT_IN_GVISOR = {
     *(resource.RLIMIT_NPROC, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING),
     *(resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO),
@@ -58,6 +60,7 @@ def container_message(
         "cpus": cpus,
         "guest_user": None if is_counted else GUEST_NUMBER,
         "deadline_seconds": backstop_seconds(quota),
+        "last_seconds": LAST_SECONDS,
         "fresh_interpreter": policy.fresh_interpreter,
         "quota": quota.model_dump(),
     }

@@ -95,10 +95,15 @@ class DockerEngine:
         """Find it. Nothing is asked yet. Raises EngineFault for an address that is none."""
         self.address = address or find_address()
         try:
+            _knock(self.address)
             self._api: Any = docker.APIClient(
                 base_url=self.address, version="auto", timeout=API_SECONDS, tls=_tls()
             )
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as fault:
+        except (
+            OSError,
+            docker.errors.DockerException,
+            requests.exceptions.RequestException,
+        ) as fault:
             message = (
                 f"no container engine answers at {self.address}: start one, or set DOCKER_HOST"
                 f" ({_short(fault)})"
@@ -325,6 +330,15 @@ class Attached:
             response.close()
         self._opened.close()
         self.socket.close()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody is behind a socket: the library would leave its own open."""
+    path = address.removeprefix("unix://")
+    if path != address:
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(API_SECONDS)
+            knocking.connect(path)
 
 
 def _tls() -> Any:

@@ -135,7 +135,9 @@ class OwnEngine:
     def kill(self) -> None:
         """End it at once, and its helper; the parents of its containers live on."""
         self._signal(signal.SIGKILL)
-        Path(self.folder, "pid").unlink(missing_ok=True)
+        # The next one must not take them for those that run: the numbers may be somebody's by then.
+        for name in ("pid", "exec/containerd/containerd.pid"):
+            Path(self.folder, name).unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Freeze it: it takes connections and says nothing."""
