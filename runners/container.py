@@ -19,6 +19,7 @@ import site
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 import counters
@@ -111,12 +112,14 @@ class Call:
         self._is_over = False
         self._kill_at = time.monotonic() + configuration["deadline_seconds"]
         self._next_look = 0.0
+        self._end_at = float("inf")
 
     def run(self, payload: bytes) -> None:
         """Start it, see it through, and say all that is to be said of it."""
         # Should the host not even read what is said to it, and every write wait for ever.
         last_seconds = self._configuration["deadline_seconds"] + self._configuration["last_seconds"]
-        signal.signal(signal.SIGALRM, _end)
+        self._end_at = time.monotonic() + last_seconds
+        signal.signal(signal.SIGALRM, self._end)
         signal.setitimer(signal.ITIMER_REAL, last_seconds)
         self._start(payload)
         while not self._is_over:
@@ -129,9 +132,10 @@ class Call:
     # Starting
 
     def _start(self, payload: bytes) -> None:
-        self._stdin, stdin = self._pipes.make_input()
-        ours, theirs_payload = self._pipes.make_input()
-        outputs = [self._make_output(kind) for kind in (wire.STDOUT, wire.STDERR, wire.ANSWER)]
+        with _another_user(self._configuration["guest_user"]):
+            self._stdin, stdin = self._pipes.make_input()
+            ours, theirs_payload = self._pipes.make_input()
+            outputs = [self._make_output(kind) for kind in (wire.STDOUT, wire.STDERR, wire.ANSWER)]
         theirs = [stdin, *outputs[:2], theirs_payload, outputs[2]]
         self._wake, waker = os.pipe()
         for descriptor in (self._wake, waker):
@@ -157,8 +161,8 @@ class Call:
         """Be the call's main process, with its own five descriptors and nothing else of ours."""
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGALRM):
-                signal.signal(number, signal.SIG_DFL)
+            for caught in (signal.SIGCHLD, signal.SIGALRM):
+                signal.signal(caught, signal.SIG_DFL)
             self._link.close()
             safe = [_move_up(descriptor) for descriptor in theirs]
             for number, descriptor in enumerate(safe):
@@ -192,8 +196,10 @@ class Call:
         until = min(self._kill_at, self._next_look)
         self._pipes.wait(until - time.monotonic())
         now = time.monotonic()
-        if now >= self._next_look and not self._is_over:
-            self._look()
+        if now >= self._next_look:
+            self._reap()  # gVisor does not tell of every orphan's end
+            if not self._is_over:
+                self._look()
         if now >= self._kill_at:
             self._kill()
 
@@ -277,6 +283,11 @@ class Call:
             self._look()
         self._kill_at = min(self._kill_at, time.monotonic() + STRAGGLER_SECONDS)
 
+    def _end(self, _number: int, _frame: object) -> None:
+        """End, and with this everything in the container; not when the guest sends the signal."""
+        if time.monotonic() >= self._end_at - LEAST_PAUSE_SECONDS:
+            os._exit(0)
+
     def _gather(self) -> None:
         quota = self._configuration["quota"]
         gather.gather(
@@ -313,11 +324,6 @@ def _wake_only(_number: int, _frame: object) -> None:
     """Do nothing: the descriptor of set_wakeup_fd() tells of it, signal(7)."""
 
 
-def _end(_number: int, _frame: object) -> None:
-    """End, and with this everything in the container."""
-    os._exit(0)
-
-
 def _move_up(descriptor: int) -> int:
     while descriptor < wire.FIRST_FREE:
         descriptor = os.dup(descriptor)
@@ -336,10 +342,21 @@ def _be_killed_first() -> None:
         file.write(GUEST_OOM_SCORE)
 
 
+@contextlib.contextmanager
+def _another_user(number: int | None) -> Iterator[None]:
+    """Make pipes as another user, who can then open them by name, as /dev/stdout is."""
+    if number is None:
+        yield
+        return
+    os.setegid(number)
+    os.seteuid(number)
+    yield
+    os.seteuid(0)
+    os.setegid(0)
+
+
 def _become_user(number: int) -> None:
     """Be another user than PID 1, for good: with the last of root's ids all capabilities go."""
-    for descriptor in range(GUEST_DESCRIPTORS):
-        os.fchown(descriptor, number, number)  # or it could not open /dev/stdout by name
     os.setgroups([number])
     os.setresgid(number, number, number)
     os.setresuid(number, number, number)

@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 from sandbox import Policy, Sandbox, SandboxError
 from sandbox.backends.base import Backend
@@ -17,6 +18,9 @@ from sandbox.backends.images import tag_of
 from sandbox.backends.subprocess import SubprocessBackend
 
 MOST_WARM = 6
+
+settings.register_profile("sandbox", database=None)  # the suite may lie where nobody can write
+settings.load_profile("sandbox")
 
 REQUIRED = frozenset(filter(None, os.environ.get("SANDBOX_REQUIRE", "").split(",")))
 """What must not be missing here: "cgroup", "docker" and "gvisor" in the job that runs as root."""

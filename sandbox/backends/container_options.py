@@ -116,7 +116,7 @@ def _host_configuration(plan: ContainerPlan) -> dict[str, Any]:
         "ReadonlyRootfs": True,
         "Privileged": False,
         "CapDrop": ["ALL"],
-        "CapAdd": list(OF_GVISORS_PID_1) if is_gvisor else [],
+        **({"CapAdd": list(OF_GVISORS_PID_1)} if is_gvisor else {}),
         "SecurityOpt": ["no-new-privileges", f"seccomp={engine_profile(documents[:1])}"],
         "Memory": memory,
         "MemorySwap": memory,

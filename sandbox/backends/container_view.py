@@ -23,7 +23,7 @@ RUNNERS = "/opt/sandbox/runners"
 LIBRARY = "/opt/sandbox/library"
 GUEST_NUMBER = 65534
 LAST_SECONDS: Final = 30.0
-"""How long after that deadline PID 1 may still tell of the call to a host that is slow to listen."""
+"""How long after its deadline PID 1 may still tell of the call to a host that hears it slowly."""
 NOT_IN_GVISOR = {
     *(resource.RLIMIT_NPROC, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING),
     *(resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO),
@@ -42,7 +42,7 @@ def container_message(
     packages = image.packages if isinstance(policy.packages, InstalledPackages) else ()
     # Counted per user of the whole host, without a user namespace of the guest's own.
     left_out = {resource.RLIMIT_NPROC} if is_counted else NOT_IN_GVISOR
-    limits = process_limits(quota, is_counted=True)
+    limits = process_limits(quota, is_counted=is_counted)
     documents = filter_documents(policy, is_counted=is_counted, counts_sockets=counts_sockets)
     documents += () if is_counted else ("gvisor",)
     return {

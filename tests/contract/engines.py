@@ -25,7 +25,7 @@ from tests.conftest import REQUIRED, mechanisms
 
 PATIENCE_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 0.02
-STEADY_SECONDS: Final = 0.2
+STEADY_SECONDS: Final = 0.5
 BUSYBOX: Final = Path("/bin/busybox")
 
 needs_engine = pytest.mark.skipif(

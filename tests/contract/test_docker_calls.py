@@ -207,6 +207,7 @@ def test_every_call_has_a_container_of_its_own(yard: Yard, used: list[str], warm
 def test_a_call_takes_a_container_that_was_ready_before_it(yard: Yard, used: list[str]) -> None:
     with Sandbox(yard.policy(), backend=DockerBackend(warm=1)) as box:
         box.run("1")
+        assert wait_until(lambda: [each for each in yard.wait_for(1) if each not in used] != [])
         (ready,) = yard.wait_for(1)
         box.run("2")
 

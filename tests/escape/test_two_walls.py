@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sandbox import Policy, Sandbox
-from sandbox.backends import seccomp, zygote
 from sandbox.backends import subprocess as backend
+from sandbox.backends import zygote
 from sandbox.backends.probe import landlock_abi
 from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.backends.view import View, plan_view
@@ -76,7 +76,7 @@ def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     def compile_nothing(_names: tuple[str, ...]) -> bytes:
         return ALLOW_EVERYTHING
 
-    monkeypatch.setattr(seccomp, "compile_filter", compile_nothing)
+    monkeypatch.setattr(zygote, "compile_filter", compile_nothing)
 
 
 READ_LEAK = ATTEMPT + "print(attempt(lambda: print(open('/leak/secret').read())))"

@@ -32,7 +32,7 @@ WIDE = Policy.load("strict").widen(
 )
 POLICIES = {"strict": Policy.load("strict"), "wide": WIDE}
 NEVER_ASKED_FOR = (
-    *("Binds", "VolumesFrom", "Devices", "DeviceRequests", "DeviceCgroupRules", "CapAdd"),
+    *("Binds", "VolumesFrom", "Devices", "DeviceRequests", "DeviceCgroupRules"),
     *("GroupAdd", "PidMode", "UTSMode", "UsernsMode", "CgroupParent", "VolumeDriver", "Links"),
     *("PortBindings", "PublishAllPorts", "ExtraHosts", "OomScoreAdj", "StorageOpt"),
 )
@@ -90,6 +90,17 @@ def test_what_opens_a_container_is_never_asked_for(policy: Policy, key: str) -> 
 )
 def test_every_wall_is_up_under_every_policy(policy: Policy, key: str, value: object) -> None:
     assert host_part(policy)[key] == value
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES.keys())
+def test_on_the_hosts_kernel_nobody_has_a_capability(policy: Policy) -> None:
+    assert not host_part(policy).get("CapAdd")
+
+
+def test_within_gvisor_only_our_pid_1_has_any_and_never_one_over_the_machine() -> None:
+    wide = {"SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "NET_ADMIN", "NET_RAW", "MKNOD"}
+
+    assert not wide & {*host_part(runtime="runsc")["CapAdd"]}
 
 
 @pytest.mark.parametrize(
