@@ -19,7 +19,7 @@ import site
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple, NoReturn
 
 import counters
@@ -343,7 +343,7 @@ def _be_killed_first() -> None:
 
 
 @contextlib.contextmanager
-def _another_user(number: int | None) -> Iterator[None]:
+def _another_user(number: int | None) -> Generator[None]:
     """Make pipes as another user, who can then open them by name, as /dev/stdout is."""
     if number is None:
         yield
