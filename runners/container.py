@@ -20,7 +20,7 @@ import struct
 import sys
 import time
 from collections.abc import Generator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import counters
 import gather
@@ -32,7 +32,6 @@ import lockdown
 import zygote
 
 WORK_FOLDER = b"/box"
-SCRATCH = ("/box", "/tmp", "/dev/shm")  # noqa: S108 - the guest's own
 LOADERS = ("/lib*/ld-*.so*", "/lib/*-linux-gnu/ld-*.so*", "/opt/sandbox/python/loader")
 """Dynamic loaders: the kernel executes them on behalf of every program."""
 STRAGGLER_SECONDS = 0.1
@@ -225,15 +224,15 @@ class Call:
 
     def _look(self) -> None:
         """Compare what is used with what may be used."""
-        sample, disk = self._counters.look(), _disk_use()
+        sample, disk = self._counters.look(), counters.disk_use()
         quota = self._configuration["quota"]
         if sample.cpu_seconds >= quota["cpu_seconds"]:
             self._stop("cpu")
         if isinstance(self._counters, counters.Processes):
+            if sample.processes > quota["processes"]:
+                self._stop("processes")  # before their memory: most of it they share
             if sample.memory_bytes + disk.bytes > quota["memory_bytes"]:
                 self._stop("memory")
-            if sample.processes > quota["processes"]:
-                self._stop("processes")
         if sample.processes >= quota["processes"]:
             self._reached.add("processes")
         if disk.bytes > quota["disk_bytes"] or disk.files > quota["disk_files"]:
@@ -304,10 +303,11 @@ class Call:
 
     def _report(self) -> dict[str, Any]:
         sample = self._counters.look()
-        quota, disk = self._configuration["quota"], _disk_use()
+        quota, disk = self._configuration["quota"], counters.disk_use()
+        files = disk.files if disk.counts_files else counters.count_files(quota["disk_files"])
         if disk.is_full:
             self._reached.add("disk")
-        if disk.bytes > quota["disk_bytes"] or disk.files > quota["disk_files"]:
+        if disk.bytes > quota["disk_bytes"] or files > quota["disk_files"]:
             self._stopped_by = self._stopped_by or "disk"
         return {
             "cpu_seconds": sample.cpu_seconds,
@@ -371,21 +371,3 @@ def _is_alone() -> bool:
     except OSError as fault:
         return fault.errno == errno.ECHILD
     return False
-
-
-class DiskUse(NamedTuple):
-    """What is in use in the guest's folders together; whether one of them is full, statvfs(3)."""
-
-    bytes: int
-    files: int
-    is_full: bool
-
-
-def _disk_use() -> DiskUse:
-    used, files, is_full = 0, -len(SCRATCH), False  # each folder is an inode of its own
-    for folder in SCRATCH:
-        status = os.statvfs(folder)
-        used += (status.f_blocks - status.f_bfree) * status.f_frsize
-        files += status.f_files - status.f_ffree
-        is_full = is_full or not status.f_bavail or (status.f_files > 0 and not status.f_favail)
-    return DiskUse(used, files, is_full)

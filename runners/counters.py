@@ -7,6 +7,7 @@ from typing import NamedTuple
 GROUPS = "/sys/fs/cgroup"
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+SCRATCH = ("/box", "/tmp", "/dev/shm")  # noqa: S108 - the guest's own
 OWN_PROCESSES = 1
 """PID 1 itself is no part of the quota."""
 
@@ -103,6 +104,41 @@ def find_counters() -> Groups | Processes:
     if os.path.exists(f"{GROUPS}/memory/memory.oom_control"):
         return Groups(1)
     return Processes()
+
+
+class DiskUse(NamedTuple):
+    """What is in use in the guest's folders together; whether one of them is full, statvfs(3).
+
+    counts_files: whether this kernel tells of files at all; gVisor's does not.
+    """
+
+    bytes: int
+    files: int
+    is_full: bool
+    counts_files: bool
+
+
+def disk_use() -> DiskUse:
+    """Say what is in use now."""
+    used, files, is_full, counts = 0, -len(SCRATCH), False, False  # each folder is an inode too
+    for folder in SCRATCH:
+        status = os.statvfs(folder)
+        used += (status.f_blocks - status.f_bfree) * status.f_frsize
+        files += status.f_files - status.f_ffree
+        counts = counts or status.f_files > 0
+        is_full = is_full or not status.f_bavail or (status.f_files > 0 and not status.f_favail)
+    return DiskUse(used, files, is_full, counts)
+
+
+def count_files(most: int) -> int:
+    """Count files and folders one by one, to one more than so many."""
+    count = 0
+    for folder in SCRATCH:
+        for _, names, files in os.walk(folder):
+            count += len(names) + len(files)
+            if count > most:
+                return count
+    return count
 
 
 def _cpu_of(pid: str) -> float:

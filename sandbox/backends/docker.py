@@ -148,7 +148,9 @@ class DockerBackend:
             prepared = time.monotonic() - begun
             said_all = await performed.finish()
             is_quiet_end = said_all and not performed.was_killed
-            out_of_memory = not said_all and await self._look_for_death(container, performed)
+            out_of_memory = not said_all and await self._look_for_death(
+                container, performed, kind.plan.runtime
+            )
             return performed.sighting(prepared_seconds=prepared, is_out_of_memory=out_of_memory)
         finally:
             performed.close()
@@ -177,12 +179,16 @@ class DockerBackend:
         message = kind.message | {"turn": next(self._turns)}
         return start_container(self._engine, kind.plan, message)
 
-    async def _look_for_death(self, container: Container, performed: ContainerCall) -> bool:
+    async def _look_for_death(
+        self, container: Container, performed: ContainerCall, runtime: Runtime
+    ) -> bool:
         """Say whether the kernel killed PID 1 for memory. Raises EngineFault for another killer."""
         assert self._watch  # noqa: S101 - ditto
         death = await anyio.to_thread.run_sync(self._watch.wait_for, container.id)
         if performed.was_killed or death.was_out_of_memory:
             return death.was_out_of_memory
+        if runtime == "runsc" and death.is_seen and not death.was_asked_for:
+            return False  # a guest can have its own kernel run out of threads: that is its fate
         message = (
             "a container ended in mid-call: "
             + (container.reader.last_words or "killed from outside")

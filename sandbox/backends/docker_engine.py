@@ -260,6 +260,8 @@ class Death:
 
     is_seen: bool
     was_out_of_memory: bool
+    was_asked_for: bool
+    """Whether somebody had the engine kill it."""
 
 
 class DeathWatch:
@@ -274,7 +276,7 @@ class DeathWatch:
         self._open()
 
     def _open(self) -> None:
-        self._events = self._engine.events(f"{LABEL}={owner_name()}", ("oom", "die"))
+        self._events = self._engine.events(f"{LABEL}={owner_name()}", ("oom", "kill", "die"))
         self._thread = threading.Thread(target=self._listen, name="sandbox-worker", daemon=True)
         self._thread.start()
 
@@ -299,7 +301,8 @@ class DeathWatch:
             is_seen = self._wait_for_word(container, "die", NEWS_SECONDS)
             # The two come by different ways, and either may be the first.
             is_full = self._wait_for_word(container, "oom", LATE_NEWS_SECONDS)
-            return Death(is_seen=is_seen, was_out_of_memory=is_full)
+            is_killed = "kill" in self._told.get(container, ())
+            return Death(is_seen=is_seen, was_out_of_memory=is_full, was_asked_for=is_killed)
 
     def _wait_for_word(self, container: str, word: str, seconds: float) -> bool:
         return self._news.wait_for(lambda: word in self._told.get(container, ()), seconds)

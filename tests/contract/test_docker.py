@@ -161,7 +161,9 @@ def test_pid_1_is_nobody_without_capabilities_but_in_the_kernel_of_gvisor(
     parked: dict[str, Any], runtime: Runtime
 ) -> None:
     added: list[str] = parked["HostConfig"]["CapAdd"] or []
-    wanted = (GUEST_USER, []) if runtime == "runc" else ("0:0", [*OF_GVISORS_PID_1])
+    wanted: tuple[str, list[str]] = (
+        (GUEST_USER, []) if runtime == "runc" else ("0:0", [*OF_GVISORS_PID_1])
+    )
 
     assert (parked["Config"]["User"], added) == wanted
 

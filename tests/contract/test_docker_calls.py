@@ -82,6 +82,35 @@ def test_the_call_after_it_has_all_its_memory(box: Sandbox) -> None:
     assert box.run("len(bytearray(64 << 20))").value == 64 * MIB
 
 
+BOMBS = {
+    "threads": """
+import threading, time
+while True:
+    try:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    except RuntimeError:
+        pass
+""",
+    "processes": """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+""",
+    "a shell": "import os\nos.execvp('bash', ['bash', '-c', ':(){ :|:& };: ; wait'])",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_no_bomb_is_told_as_a_fault_of_ours(box: Sandbox, bomb: str) -> None:
+    # gVisor, where nothing refuses a process, may run out of threads of its own: "signal".
+    assert box.run(bomb).status in {
+        *("process_limit", "memory_limit", "cpu_limit", "timeout", "signal", "exit", "error"),
+    }
+
+
 # What it said
 
 

@@ -147,6 +147,7 @@ def test_half_a_frame_and_then_a_hang_is_a_timeout(sandbox_for: SandboxFor) -> N
     assert box.run(f"{FORGE}\nsend(value(42)[:9])\ntime.sleep(60)").status == "timeout"
 
 
+@pytest.mark.differs("gvisor", reason="its pipes take longer for a gigabyte than this call has")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [1, 2, 77])
 def test_a_gigabyte_on_the_answer_is_an_error(sandbox_for: SandboxFor, kind: int) -> None:
@@ -188,16 +189,25 @@ def is_open(number):  # the one that lists the folder is closed again
     assert sorted(box.run(program).value) == [0, 1, 2, 4]
 
 
+SIGNAL = """
+import os, time
+try:
+    os.kill(1, {number})
+except PermissionError:  # from gVisor, where PID 1 is another user's
+    pass
+time.sleep(0.05)
+42
+"""
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 10, 12, 14, 15, 17, 18, 30])
 def test_no_signal_to_pid_1_changes_the_call(box: Sandbox, number: int) -> None:
-    program = f"import os, time\nos.kill(1, {number})\ntime.sleep(0.05)\n42"
-
-    assert box.run(program).value == 42
+    assert box.run(SIGNAL.format(number=number)).value == 42
 
 
 @pytest.mark.parametrize("number", [9, 15, 19])
 def test_the_guest_cannot_kill_or_stop_pid_1(box: Sandbox, number: int) -> None:
-    assert box.run(f"import os, time\nos.kill(1, {number})\ntime.sleep(0.05)\n42").value == 42
+    assert box.run(SIGNAL.format(number=number)).value == 42
 
 
 def test_a_partial_value_of_the_guest_stays_when_it_fails(box: Sandbox) -> None:
