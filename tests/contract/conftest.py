@@ -5,6 +5,7 @@ wait for it; a process that a call had left would stay, and the count never be a
 """
 
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ OUR_MOUNTS = ("/run/sandbox", "/run/scratch", "/box", "/opt/python", "/opt/packa
 """Where guests have mounts of their own; other programs on this host mount elsewhere."""
 LOOK_SECONDS = 0.01
 PATIENCE_SECONDS = 10.0
+STEADY_SECONDS = 0.5
 WARM_PROCESSES = 4
 """Keeper, zygote, and the two of a guest that waits for its call."""
 
@@ -109,12 +111,21 @@ def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
     """Warm a new sandbox up and wait for all that it keeps ready for its next call."""
     before = look()
     warm_up()
+    return wait_for(look, is_warm(before))
 
-    def is_warm(seen: Belongings) -> bool:
-        processes = seen.processes - before.processes
-        return processes >= WARM_PROCESSES or seen.containers - before.containers == DEFAULT_WARM
 
-    return wait_for(look, is_warm)
+def is_warm(before: Belongings) -> Callable[[Belongings], bool]:
+    """Tell a sandbox that has all it keeps ready; a container that is going counts for a while."""
+    since = math.inf
+
+    def tell(seen: Belongings) -> bool:
+        nonlocal since
+        guests = seen.processes - before.processes >= WARM_PROCESSES
+        containers = seen.containers - before.containers == DEFAULT_WARM
+        since = min(since, time.monotonic()) if guests or containers else math.inf
+        return guests or time.monotonic() - since > STEADY_SECONDS
+
+    return tell
 
 
 @pytest.fixture(scope="session")

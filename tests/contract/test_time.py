@@ -8,10 +8,10 @@ from anyio import to_thread
 from sandbox import AsyncSandbox, Policy, Sandbox
 from tests.conftest import SandboxFor
 from tests.contract.conftest import (
-    WARM_PROCESSES,
     Belongings,
     BelongingsNow,
     NewBackend,
+    is_warm,
     wait_for,
     when_warm,
 )
@@ -242,13 +242,9 @@ def test_cancelling_the_task_kills_the_call(
 
 async def warm(box: AsyncSandbox, look: BelongingsNow) -> Belongings:
     """Warm a new sandbox up; give what is there with the guest that it keeps ready."""
-    cold = look().processes
+    cold = look()
     await box.run("1")
-
-    def is_warm(seen: Belongings) -> bool:
-        return seen.processes >= cold + WARM_PROCESSES
-
-    return await to_thread.run_sync(wait_for, look, is_warm)
+    return await to_thread.run_sync(wait_for, look, is_warm(cold))
 
 
 async def is_as_before(before: Belongings, look: BelongingsNow) -> bool:

@@ -22,6 +22,7 @@ from sandbox.backends.images import LABEL_BASE, OWN_PYTHON
 from sandbox.errors import BadCall, CannotEnforce
 from sandbox.policy import FileGrant, FullNetwork
 from tests.conftest import SandboxFor, Warm
+from tests.contract.engines import skip_or_fail
 from tests.escape.posture import (
     UNSEEN,
     Line,
@@ -195,7 +196,7 @@ def test_the_socket_of_the_engine_cannot_be_granted(sandbox_for: SandboxFor) -> 
     with closing(DockerEngine()) as engine:
         socket_path = engine.socket_path
     if not socket_path:
-        pytest.skip("this engine is reached by TCP")
+        skip_or_fail("this engine is reached by TCP")
     for path in (socket_path, socket_path.parent):
         grant = FileGrant(path=str(path), at="/granted", reason="a test")
         with pytest.raises(CannotEnforce, match=r"socket|leads to"):
