@@ -1,50 +1,25 @@
 """What a user holds: AsyncSandbox, and Sandbox, its blocking face."""
 
 import os
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Any, Self, TypeAlias, TypeVar
 
-import anyio
-from anyio.from_thread import BlockingPortal
-
-from sandbox.backends.base import Backend, OnOutput, OnPartial
+from sandbox.backends.base import OnOutput, OnPartial
 from sandbox.call import Call, Command, Source
+from sandbox.choices import BackendLike, PolicyLike, RuntimeName, as_backend, as_policy, backend_for
 from sandbox.engine import Engine
-from sandbox.errors import BadCall, EngineFault
+from sandbox.errors import EngineFault
 from sandbox.functions import function_call
+from sandbox.loop_thread import LoopThread
 from sandbox.policy import Policy
 from sandbox.result import Result
 from sandbox.wire import Json
 
-__all__ = [
-    "AsyncSandbox",
-    "BackendLike",
-    "BackendName",
-    "LoopThread",
-    "PolicyLike",
-    "RuntimeName",
-    "Sandbox",
-    "as_backend",
-    "as_policy",
-    "backend_for",
-]
-
-PolicyLike: TypeAlias = Policy | str | Path
-"""A policy, the name of a preset, or the path of a document."""
-
-BackendName: TypeAlias = Literal["subprocess", "docker"]
-BackendLike: TypeAlias = BackendName | Backend
-"""Where guests come from: by name, or one of your own."""
-
-RuntimeName: TypeAlias = Literal["runc", "runsc"]
-"""What runs a container: runc on the host's kernel, runsc (gVisor) on a kernel of its own."""
+__all__ = ["AsyncSandbox", "Sandbox"]
 
 Files: TypeAlias = Mapping[str, bytes | str]
 T = TypeVar("T")
-END_SECONDS = 30.0
 
 
 class AsyncSandbox:
@@ -271,110 +246,6 @@ class Sandbox:
         """Run it in the sandbox's thread; what interrupts the wait kills the call."""
         self._inner.check_open()
         return self._loop.wait(call)
-
-
-class LoopThread:
-    """An event loop in a thread of its own, for a blocking face. Started when first needed."""
-
-    def __init__(self) -> None:
-        """Start nothing."""
-        self._opening = threading.Lock()
-        self._is_closed = False
-        self._portal: BlockingPortal | None = None
-        self._thread: threading.Thread | None = None
-
-    def wait(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run a call in the loop and give its value; what interrupts the wait cancels the call."""
-        is_over = threading.Event()
-
-        async def whole_call() -> T:
-            try:
-                return await call()
-            finally:
-                is_over.set()
-
-        future = self._open_portal().start_task_soon(whole_call)
-        try:
-            return future.result()
-        except BaseException:
-            if future.cancel():
-                is_over.wait(END_SECONDS)  # nothing of the call is left when this raises
-            raise
-
-    def close(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Await a last call if the loop was ever started, and end it; again does nothing."""
-        with self._opening:
-            self._is_closed = True
-            portal, self._portal = self._portal, None
-            if portal and self._thread:
-                portal.call(last)
-                portal.call(portal.stop)
-                self._thread.join()
-
-    def _open_portal(self) -> BlockingPortal:
-        with self._opening:
-            if self._is_closed:
-                message = "it is closed: make another"
-                raise EngineFault(message)
-            if self._portal is None:
-                self._portal, self._thread = _start_portal()
-            return self._portal
-
-
-def _start_portal() -> tuple[BlockingPortal, threading.Thread]:
-    """Start an event loop in a daemon thread: a sandbox left open must not keep a program alive."""
-    ready = threading.Event()
-    portals: list[BlockingPortal] = []
-
-    async def serve() -> None:
-        async with BlockingPortal() as portal:
-            portals.append(portal)
-            ready.set()
-            await portal.sleep_until_stopped()
-
-    thread = threading.Thread(target=anyio.run, args=(serve,), name="sandbox", daemon=True)
-    thread.start()
-    ready.wait()
-    return portals[0], thread
-
-
-def as_policy(policy: PolicyLike) -> Policy:
-    """Give a policy from itself, a preset's name or a document's path. Raises BadPolicy."""
-    return policy if isinstance(policy, Policy) else Policy.load(policy)
-
-
-def backend_for(policy: Policy) -> BackendName:
-    """Name the backend that gives the isolation which a policy asks for."""
-    return "subprocess" if policy.isolation == "process" else "docker"
-
-
-def as_backend(
-    backend: BackendLike,
-    preload: Sequence[str],
-    *,
-    image: str | None = None,
-    runtime: RuntimeName | None = None,
-) -> Backend:
-    """Give a backend from itself or its name.
-
-    Raises BadCall for a name that is none, and for an image or a runtime without "docker".
-    """
-    if isinstance(backend, str) and backend not in get_args(BackendName):
-        message = f"there is no backend {backend!r}: use 'subprocess' or 'docker'"
-        raise BadCall(message)
-    if backend == "docker":
-        from sandbox.backends.docker import DockerBackend  # noqa: PLC0415 - slow to import
-
-        chosen = "python" if image is None else image
-        return DockerBackend(image=chosen, runtime=runtime, preload=tuple(preload))
-    if image is not None or runtime is not None:
-        message = "image and runtime say how containers are made: use backend='docker' with them"
-        raise BadCall(message)
-    if not isinstance(backend, str):
-        return backend
-    from sandbox.backends.subprocess import SubprocessBackend  # noqa: PLC0415 - slow to import
-
-    return SubprocessBackend(preload=tuple(preload))
 
 
 def _as_bytes(content: bytes | str) -> bytes:

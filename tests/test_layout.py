@@ -19,8 +19,8 @@ LAYERS: dict[str, set[str]] = {
     "types": TYPES,
     "collect": {"collect"},
     "backends": {"backends"},
-    "engine": {"verdict", "engine"},
-    "box": {"functions", "box", "session"},
+    "engine": {"verdict", "tenants", "engine"},
+    "box": {"functions", "choices", "loop_thread", "box", "session", "batch"},
     "providers": {"providers"},
     "tools": {"tools", "review"},
     "executors": {"executors"},
@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
 CONTRACT = {"base"}
 """What the layers above may know of backends/: the contract."""
 
-BY_NAME = {"box": {"subprocess", "docker"}, "cli": set(LAYERS["backends"])}
+BY_NAME = {"choices": {"subprocess", "docker"}, "cli": set(LAYERS["backends"])}
 """Where a backend is chosen by its name, and where leftovers of a backend are looked after."""
 
 

@@ -10,8 +10,9 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from sandbox.backends.base import Backend
-from sandbox.box import AsyncSandbox, as_backend, backend_for
+from sandbox.box import AsyncSandbox
 from sandbox.call import Call, Command, Source
+from sandbox.choices import as_backend, backend_for
 from sandbox.cli import BROKEN_PIPE
 from sandbox.cli.gather import (
     gather_files,

@@ -13,7 +13,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from sandbox.backends.docker_probe import EngineReport
     from sandbox.backends.probe import Finding
-    from sandbox.box import BackendLike
+    from sandbox.choices import BackendLike
 
 __all__ = ["doctor"]
 

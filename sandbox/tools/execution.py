@@ -10,8 +10,8 @@ from typing import Final
 import anyio
 
 from sandbox.backends.base import Backend
-from sandbox.box import BackendLike, as_backend
 from sandbox.call import Handler
+from sandbox.choices import BackendLike, as_backend
 from sandbox.engine import Engine
 from sandbox.functions import handler_call
 from sandbox.policy import Policy

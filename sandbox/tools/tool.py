@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
-from sandbox.box import PolicyLike, as_policy
+from sandbox.choices import PolicyLike, as_policy
 from sandbox.errors import BadCall, BadPolicy
 from sandbox.functions import handler_call
 from sandbox.policy import (

@@ -10,8 +10,9 @@ from typing import Any, Final, Self, TypeVar, Unpack, overload
 import anyio
 import anyio.to_thread
 
-from sandbox.box import BackendLike, LoopThread, PolicyLike, as_policy
+from sandbox.choices import BackendLike, PolicyLike, as_policy
 from sandbox.errors import BadCall, EngineFault
+from sandbox.loop_thread import LoopThread
 from sandbox.policy import Policy
 from sandbox.providers import Definitions, encode_definitions, read_turn
 from sandbox.providers.envelope import Provider, Turn

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sandbox import AsyncSandbox, BadCall, Policy, Sandbox
-from sandbox.box import BackendName, as_backend, backend_for
+from sandbox.choices import BackendName, as_backend, backend_for
 from sandbox.policy_terms import Isolation
 
 
