@@ -40,6 +40,11 @@ def unfit(reason: str) -> bytes:
     return json.dumps({"unfit": reason[:1000]}).encode(errors="backslashreplace")
 
 
+def is_unfit(body: bytes) -> bool:
+    """Tell an answer that says why there is none."""
+    return body.startswith(b'{"unfit"')
+
+
 def _encode(document: dict[str, Any], depth: int) -> bytes:
     text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     _check_depth(document, depth)

@@ -8,6 +8,7 @@ its code on: nothing after that is trusted, and the host does not.
 import atexit
 import io
 import json
+import linecache
 import os
 import signal
 import struct
@@ -15,12 +16,26 @@ import sys
 from typing import Any, NoReturn
 
 import answer
+import files
 import python
+import session
 
 PAYLOAD, ANSWER = 3, 4  # the same numbers as in init.py, which a fresh interpreter has not loaded
-WORK_FOLDER = "/box"
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 RUNNERS = os.path.dirname(__file__)
+
+REHEARSAL = json.dumps(
+    {
+        "kind": "python",
+        "source": "def f(x):\n    return {'a': [x, 1.5, 'b']}\nf(a)",
+        "name": "rehearsal.py",
+        "arguments": [],
+        "inputs": {"a": 1},
+        "expect_value": True,
+        "result_depth": 8,
+        "result_bytes": 1000,
+    }
+)
 
 Call = dict[str, Any]
 
@@ -38,7 +53,7 @@ def warm_up(*, is_shared: bool = True) -> None:
         is_ours = os.path.dirname(getattr(module, "__file__", None) or "") == RUNNERS
         if is_ours and name != "__main__":
             del sys.modules[name]  # a program may have modules of these names
-    sys.path.insert(0, WORK_FOLDER)
+    sys.path.insert(0, files.WORK_FOLDER)
     # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
     for name, descriptor, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
         stream = _unbuffered(descriptor, errors)
@@ -62,14 +77,40 @@ def main(python_path: list[str]) -> None:
 
 def run() -> NoReturn:
     """Read the call and become it. Never returns."""
-    (size,) = struct.unpack(">I", _read(4))
-    call: Call = json.loads(_read(size))
-    for name, size_bytes in call["files"]:
-        _write_file(name, _read(size_bytes))
+    _get_ready()
+    call = _read_call()
+    if call["kind"] == "session":
+        session.serve(_read_call, ANSWER)
     os.close(PAYLOAD)
+    for name, content in call["files"]:
+        files.write_new(name, content)
     if call["kind"] == "command":
         _become_command(call)
     _become_python(call)
+
+
+def _get_ready() -> None:
+    """Do while there is time what every call needs, and two calls of no effect.
+
+    Each first write to a page that is shared with the zygote costs a fault, and a call comes upon
+    hundreds. What they wrote to is this process's own when the real one comes.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if numpy_random := sys.modules.get("numpy.random"):
+        numpy_random.seed()  # preloaded: unlike random it does not do so after a fork
+    main, arguments = sys.modules["__main__"], sys.argv[:]
+    for _ in range(2):
+        _perform(json.loads(REHEARSAL))
+    linecache.clearcache()
+    sys.modules["__main__"], sys.argv[:] = main, arguments
+
+
+def _read_call() -> Call:
+    """Read one call, with the contents of its files."""
+    (size,) = struct.unpack(">I", _read(4))
+    call: Call = json.loads(_read(size))
+    call["files"] = [(name, _read(size_bytes)) for name, size_bytes in call["files"]]
+    return call
 
 
 def _read(size: int) -> bytes:
@@ -81,15 +122,6 @@ def _read(size: int) -> bytes:
             os._exit(1)
         content += more
     return content
-
-
-def _write_file(name: str, content: bytes) -> None:
-    """Put an input file into the work folder: it is new and empty, with nothing to follow."""
-    path = f"{WORK_FOLDER}/{name}"
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o644), "wb") as file:
-        file.write(content)
 
 
 def _become_command(call: Call) -> NoReturn:
@@ -113,17 +145,18 @@ def _raised(kind: str, message: str) -> dict[str, str]:
 def _become_python(call: Call) -> NoReturn:
     """Run source or a function to its end, threads and exit handlers included, then answer."""
     own_pid = os.getpid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv[:] = [call["name"], *call["arguments"]]
-    if numpy_random := sys.modules.get("numpy.random"):
-        numpy_random.seed()  # preloaded: unlike random it does not do so after a fork
-    exit_code, body = python.perform(call)
+    exit_code, body = _perform(call)
     if call["kind"] != "handler":  # what a handler leaves behind is counted, not waited for
         _finish_threads()
     _flush()
     if os.getpid() == own_pid:  # a fork of the program that ends here is not the call
         answer.send_bytes(ANSWER, body)
     os._exit(exit_code)
+
+
+def _perform(call: Call) -> tuple[int, bytes]:
+    sys.argv[:] = [call["name"], *call["arguments"]]
+    return python.perform(call)
 
 
 def _finish_threads() -> None:

@@ -30,12 +30,12 @@ def perform(call: Call) -> tuple[int, bytes]:
         return _perform_handler(call)
     limits = {"depth": call["result_depth"], "limit_bytes": call["result_bytes"]}
     try:
-        value = _call_function(call) if call["kind"] == "function" else _run_source(call)
+        value = call_function(call) if call["kind"] == "function" else _run_source(call)
         return 0, answer.encode({"value": value}, **limits)
     except SystemExit as request:
         return _exit_code(request), answer.encode({"value": None}, **limits)
     except BaseException as error:  # noqa: BLE001 - whatever the code raised goes to the host
-        return 1, _raised(error)
+        return 1, raised(error)
 
 
 def _perform_handler(call: Call) -> tuple[int, bytes]:
@@ -43,7 +43,7 @@ def _perform_handler(call: Call) -> tuple[int, bytes]:
     try:
         return 0, load_tool().run(call)
     except BaseException as error:  # noqa: BLE001 - ditto
-        return 1, _raised(error)
+        return 1, raised(error)
 
 
 @functools.cache
@@ -59,11 +59,11 @@ def load_tool() -> Any:
     return tool
 
 
-def _raised(error: BaseException) -> bytes:
+def raised(error: BaseException) -> bytes:
     """Show what was raised as an interpreter does, and give the answer that tells it."""
-    raised = _describe(error)
-    _show(raised["traceback"])
-    return answer.encode({"raised": raised}, depth=2, limit_bytes=MOST_ERROR_BYTES)
+    described = _describe(error)
+    _show(described["traceback"])
+    return answer.encode({"raised": described}, depth=2, limit_bytes=MOST_ERROR_BYTES)
 
 
 def compile_program(
@@ -78,12 +78,18 @@ def compile_program(
 
 
 def _run_source(call: Call) -> Any:
-    """Run source as the main module, its inputs as names in it."""
+    """Run source as a main module of its own."""
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__file__=call["name"], __builtins__=__builtins__)
+    sys.modules["__main__"] = main
+    return run_in(main, call)
+
+
+def run_in(main: types.ModuleType, call: Call) -> Any:
+    """Run source in a module, its inputs as names in it; give the value of its last expression."""
     name, source = call["name"], call["source"]
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    main = types.ModuleType("__main__")
-    main.__dict__.update(__file__=name, __builtins__=__builtins__, **call["inputs"])
-    sys.modules["__main__"] = main
+    main.__dict__.update(call["inputs"])
     try:
         statements, last = compile_program(source, name, split=call["expect_value"])
     except SyntaxError as error:
@@ -92,7 +98,7 @@ def _run_source(call: Call) -> Any:
     return eval(last, main.__dict__) if last else None  # noqa: S307 - ditto
 
 
-def _call_function(call: Call) -> Any:
+def call_function(call: Call) -> Any:
     """Call a function that was named, or that the host sent by value; await what is awaitable."""
     function = _unpickle(call["pickled"]) if call["pickled"] else _find(call["name"])
     value = function(*call["arguments"], **call["keywords"])

@@ -120,7 +120,6 @@ class Zygote:
         """Start with no guest."""
         self._control = control
         self._walls = walls
-        self._deadline_seconds: float = configuration["deadline_seconds"]
         self._runners: str = configuration["runners"]
         self._namespaces = INNER | (kernel.CLONE_NEWNET if configuration["own_network"] else 0)
         self._python_path = ":".join(configuration["python_path"])
@@ -196,9 +195,10 @@ class Zygote:
         os.execv(sys.executable, argv)
 
     def _take_word(self, guest: Guest) -> None:
-        """The host says that the call has begun, or has let go of the guest."""
-        if guest.status.recv(16):
-            self._deadlines[guest.pidfd] = time.monotonic() + self._deadline_seconds
+        """The host says how long the guest may still live, or has let go of it."""
+        if word := guest.status.recv(16):
+            (seconds,) = struct.unpack(">d", word)
+            self._deadlines[guest.pidfd] = time.monotonic() + seconds
         else:
             self._events.unregister(guest.status)
             signal.pidfd_send_signal(guest.pidfd, signal.SIGKILL)

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sandbox.box import AsyncSandbox, Sandbox
     from sandbox.call import Command, Function, Source
-    from sandbox.errors import BadCall, BadPolicy, CannotEnforce, EngineFault, SandboxError
+    from sandbox.errors import (
+        BadCall,
+        BadPolicy,
+        BudgetSpent,
+        CannotEnforce,
+        EngineFault,
+        QueueFull,
+        SandboxError,
+        SessionLost,
+    )
+    from sandbox.executors.futures import SandboxExecutor
     from sandbox.policy import (
         Environment,
         FileGrant,
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
         Quota,
     )
     from sandbox.result import CallFailed, Result
+    from sandbox.session import AsyncSession, Session
+    from sandbox.tenants import Budget, Spent
     from sandbox.tools.answered import Answered, Called
     from sandbox.tools.audit import AuditLog
     from sandbox.tools.automatic import Reply, run_automatic, run_automatic_sync
@@ -32,9 +44,12 @@ __all__ = [
     "Answered",
     "Asked",
     "AsyncSandbox",
+    "AsyncSession",
     "AuditLog",
     "BadCall",
     "BadPolicy",
+    "Budget",
+    "BudgetSpent",
     "CallFailed",
     "Called",
     "Cancelled",
@@ -55,13 +70,18 @@ __all__ = [
     "NoNetwork",
     "Policy",
     "Progress",
+    "QueueFull",
     "Quota",
     "Reply",
     "Resource",
     "Result",
     "Sandbox",
     "SandboxError",
+    "SandboxExecutor",
+    "Session",
+    "SessionLost",
     "Source",
+    "Spent",
     "Telemetry",
     "Text",
     "Tool",
@@ -74,12 +94,18 @@ __all__ = [
 _HOME = {
     "box": ("AsyncSandbox", "Sandbox"),
     "call": ("Command", "Function", "Source"),
-    "errors": ("BadCall", "BadPolicy", "CannotEnforce", "EngineFault", "SandboxError"),
+    "errors": (
+        *("BadCall", "BadPolicy", "BudgetSpent", "CannotEnforce"),
+        *("EngineFault", "QueueFull", "SandboxError", "SessionLost"),
+    ),
+    "executors.futures": ("SandboxExecutor",),
     "policy": (
         *("Environment", "FileGrant", "FullNetwork", "InstalledPackages", "NoNetwork"),
         *("Policy", "Quota"),
     ),
     "result": ("CallFailed", "Result"),
+    "session": ("AsyncSession", "Session"),
+    "tenants": ("Budget", "Spent"),
     "tools.answered": ("Answered", "Called"),
     "tools.audit": ("AuditLog",),
     "tools.automatic": ("Reply", "run_automatic", "run_automatic_sync"),

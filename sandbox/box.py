@@ -1,11 +1,14 @@
 """What a user holds: AsyncSandbox, and Sandbox, its blocking face."""
 
+import copy
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar
 
 from sandbox.backends.base import OnOutput, OnPartial
+from sandbox.batch import BlockingResults, Calls, Done, Results, map_calls
 from sandbox.call import Call, Command, Source
 from sandbox.choices import BackendLike, PolicyLike, RuntimeName, as_backend, as_policy, backend_for
 from sandbox.engine import Engine
@@ -14,6 +17,8 @@ from sandbox.functions import function_call
 from sandbox.loop_thread import LoopThread
 from sandbox.policy import Policy
 from sandbox.result import Result
+from sandbox.session import AsyncSession, Session
+from sandbox.tenants import DEFAULT_QUEUE_SIZE, NAMELESS, Bounds, Budget, Spent, tenant_name
 from sandbox.wire import Json
 
 __all__ = ["AsyncSandbox", "Sandbox"]
@@ -30,8 +35,10 @@ class AsyncSandbox:
     image, for "docker" only: "python" (the default) or "data", ours, or the name of any image in
     the engine. runtime, ditto: "runc" or "runsc"; by default what the policy's isolation asks for.
     preload: modules that guests find already imported. parallel: calls that run at once, the others
-    wait in order; four per processor by default. Cancelling the task that awaits a call kills the
-    call, whole.
+    wait in order; four per processor by default. queue_size: calls that may wait, over it QueueFull
+    is raised. tenant_parallel: calls of one tenant that run at once; as many as run at all by
+    default. budget: what each tenant may spend in all, over it BudgetSpent is raised; by default
+    nothing is counted. See tenant(). Cancelling the task that awaits a call kills the call, whole.
 
     Every method raises BadCall for what cannot be sent, CannotEnforce for a policy that this host
     cannot keep, EngineFault for a fault of the engine; what the guest does is in the Result.
@@ -46,13 +53,50 @@ class AsyncSandbox:
         runtime: RuntimeName | None = None,
         preload: Sequence[str] = (),
         parallel: int | None = None,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
+        tenant_parallel: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """Read the policy. Nothing is started before the first call. Raises BadPolicy, BadCall."""
         self.policy = as_policy(policy)
         chosen = backend_for(self.policy) if backend is None else backend
-        places = parallel or 4 * (os.cpu_count() or 1)
-        self._engine = Engine(as_backend(chosen, preload, image=image, runtime=runtime), places)
-        self._is_closed = False
+        bounds = Bounds(
+            parallel=parallel or 4 * (os.cpu_count() or 1),
+            queue_size=queue_size,
+            tenant_parallel=tenant_parallel,
+            budget=budget,
+        )
+        self._engine = Engine(as_backend(chosen, preload, image=image, runtime=runtime), bounds)
+        self._tenant = NAMELESS
+        self.parallel = bounds.parallel
+
+    def tenant(self, name: str) -> Self:
+        """Give this sandbox for one tenant: what is called on it is that tenant's.
+
+        It is the same sandbox, with the same places: closing it closes both. A free place goes to
+        the tenants that wait, one call each in turn; among the calls of a tenant, and so among all
+        that name none, to the first that came. When the queue is full, the newest call of who has
+        most waiting makes room for a tenant that has fewer. Raises BadCall for an empty name.
+        """
+        bound = copy.copy(self)
+        bound._tenant = tenant_name(name)  # noqa: SLF001 - a copy of its own
+        return bound
+
+    def spent(self) -> Spent:
+        """Say what the tenant has spent of its budget. Raises BadCall if there is no budget.
+
+        A call counts when it gets its place, the rest at its end. One that is cancelled, or that a
+        fault ends when it had begun, is charged the most it could use: its time with a place, on
+        all its processors, up to its quota; and the output that was delivered.
+        """
+        return self._engine.tenants.spent(self._tenant)
+
+    def renew_budget(self) -> None:
+        """Forget what the tenant has spent: its budget begins anew. Raises as spent() does.
+
+        What a tenant has spent is kept as long as the sandbox or until this.
+        """
+        self._engine.tenants.renew(self._tenant)
 
     async def run(  # noqa: PLR0913 - ditto
         self,
@@ -117,20 +161,40 @@ class AsyncSandbox:
         Whatever either callback raises ends the call, and comes out of here.
         """
         self.check_open()
-        return await self._engine.execute(call, self.policy, on_output, on_partial)
+        execute = self._engine.execute
+        return await execute(call, self.policy, on_output, on_partial, tenant=self._tenant)
+
+    def session(self, policy: PolicyLike | None = None) -> AsyncSession:
+        """Give a session: `async with box.session() as s`. policy: this sandbox's by default."""
+        self.check_open()
+        chosen = self.policy if policy is None else as_policy(policy)
+        return AsyncSession(self._engine, chosen, self._tenant)
+
+    def map(
+        self, calls: Calls, *, concurrency: int | None = None
+    ) -> AbstractAsyncContextManager[Results[Call, Done]]:
+        """Run many calls and give each result as it comes, in order of completion.
+
+        `async with box.map(calls) as results: async for done in results: ...`; Done has index, call
+        and result. Whatever ends the block kills what still runs. concurrency: the most calls that
+        are taken while their results are not; by default as many as run at once. calls: taken
+        in the event loop, so an iterable that may wait must be an asynchronous one. What a call or
+        the iterable raises comes out of the iterator and ends it.
+        """
+        return map_calls(self.execute, calls, self.parallel if concurrency is None else concurrency)
 
     async def aclose(self) -> None:
-        """End everything of this sandbox. Calls that still run fail with EngineFault."""
+        """End everything of this sandbox. Calls that run or wait fail with EngineFault."""
         self.refuse_more()
         await self._engine.aclose()
 
     def refuse_more(self) -> None:
         """Take no further call."""
-        self._is_closed = True
+        self._engine.is_closed = True
 
     def check_open(self) -> None:
         """Raise EngineFault if this sandbox takes no further call."""
-        if self._is_closed:
+        if self._engine.is_closed:
             message = "this sandbox is closed: make another"
             raise EngineFault(message)
 
@@ -159,6 +223,9 @@ class Sandbox:
         runtime: RuntimeName | None = None,
         preload: Sequence[str] = (),
         parallel: int | None = None,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
+        tenant_parallel: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """Read the policy. Nothing is started before the first call. Raises BadPolicy, BadCall."""
         self._inner = AsyncSandbox(
@@ -168,6 +235,9 @@ class Sandbox:
             runtime=runtime,
             preload=preload,
             parallel=parallel,
+            queue_size=queue_size,
+            tenant_parallel=tenant_parallel,
+            budget=budget,
         )
         self._loop = LoopThread()
 
@@ -175,6 +245,24 @@ class Sandbox:
     def policy(self) -> Policy:
         """The policy of every call."""
         return self._inner.policy
+
+    def tenant(self, name: str) -> Self:
+        """Give this sandbox for one tenant; see AsyncSandbox.tenant."""
+        bound = copy.copy(self)
+        bound._inner = self._inner.tenant(name)  # noqa: SLF001 - ditto
+        return bound
+
+    def spent(self) -> Spent:
+        """Say what the tenant has spent of its budget; see AsyncSandbox.spent."""
+        return self._inner.spent()
+
+    def renew_budget(self) -> None:
+        """Begin the budget of the tenant anew; see AsyncSandbox.renew_budget."""
+
+        async def renew() -> None:  # where the calls are charged
+            self._inner.renew_budget()
+
+        self._wait(renew)
 
     def run(  # noqa: PLR0913 - ditto
         self,
@@ -228,6 +316,19 @@ class Sandbox:
         """Run a call that was made before; see AsyncSandbox.execute."""
         execute = self._inner.execute
         return self._wait(partial(execute, call, on_output=on_output, on_partial=on_partial))
+
+    def session(self, policy: PolicyLike | None = None) -> Session:
+        """Give a session: `with box.session() as s`; see AsyncSandbox.session."""
+        return Session(self._inner.session(policy), self._loop)
+
+    def map(self, calls: Iterable[Call], *, concurrency: int | None = None) -> BlockingResults:
+        """Run many calls; `with box.map(calls) as results: for done in results: ...`.
+
+        See AsyncSandbox.map. calls: taken in your thread, whenever you ask for the next result.
+        Without the `with`, what runs when you leave the loop early goes on to its end, unseen.
+        """
+        most = self._inner.parallel if concurrency is None else concurrency
+        return BlockingResults(self._inner.execute, self._wait, calls, most)
 
     def close(self) -> None:
         """End everything of this sandbox; a second time does nothing."""

@@ -27,6 +27,7 @@ __all__ = [
     "LeftOut",
     "collect_files",
     "fault_of_name",
+    "read_file",
     "shown",
     "usage",
     "write_files",
@@ -148,6 +149,25 @@ def collect_files(directory_fd: int, *, count: int, total_bytes: int, depth: int
     if walk.unnamed:
         walk.left_out.append(LeftOut("...", f"and {walk.unnamed} more"))
     return Collected(walk.files, tuple(walk.left_out))
+
+
+def read_file(directory_fd: int, path: str, most_bytes: int) -> bytes:
+    """Read one regular file at and below a directory, whoever writes there meanwhile.
+
+    OSError: there is none, it lies behind a link or on another file system, or it is larger.
+    """
+    fd = os.dup(directory_fd)
+    try:
+        *folders, name = [os.fsencode(part) for part in path.split("/")]
+        for folder in folders:
+            inner = _open_beneath(fd, folder, os.O_DIRECTORY)
+            os.close(fd)
+            fd = inner
+        return _read_file(fd, name, most_bytes)
+    except _NotCopiedError as reason:
+        raise OSError(errno.EINVAL, f"it cannot be copied out: {reason}", path) from None
+    finally:
+        os.close(fd)
 
 
 def _step(walk: _Walk, directory: _Directory) -> None:

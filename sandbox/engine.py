@@ -1,14 +1,15 @@
 """One call from admission to its result."""
 
 import time
+from types import TracebackType
+from typing import Self
 
-import anyio
-
-from sandbox.backends.base import Backend, OnOutput, OnPartial, Sighting
+from sandbox.backends.base import Backend, BackendSession, OnOutput, OnPartial, Sighting, Stream
 from sandbox.call import Call, Command, quota_of
-from sandbox.errors import BadCall
-from sandbox.policy import NoPrograms, Policy
-from sandbox.result import Enforced, ErrorInfo, Phases, Result
+from sandbox.errors import BadCall, SandboxError
+from sandbox.policy import NoPrograms, Policy, Quota
+from sandbox.result import Enforced, ErrorInfo, Phases, Result, Usage
+from sandbox.tenants import NAMELESS, NOTHING, Bounds, Spent, Tenants
 from sandbox.verdict import Verdict, judge
 from sandbox.wire import MainExited, MainSignaled
 
@@ -18,10 +19,12 @@ __all__ = ["Engine"]
 class Engine:
     """Runs calls on one backend, so many at a time."""
 
-    def __init__(self, backend: Backend, parallel: int) -> None:
-        """Keep the backend; parallel calls run at once, the others wait in order."""
+    def __init__(self, backend: Backend, bounds: Bounds | int) -> None:
+        """Keep the backend. bounds: or so many calls at once, and the rest as Bounds has it."""
         self._backend = backend
-        self._places = anyio.CapacityLimiter(parallel)
+        self.tenants = Tenants(bounds if isinstance(bounds, Bounds) else Bounds(parallel=bounds))
+        self.is_closed = False
+        """Whether the sandbox takes no further call, whatever name it is called by."""
 
     async def execute(
         self,
@@ -29,37 +32,111 @@ class Engine:
         policy: Policy,
         on_output: OnOutput | None,
         on_partial: OnPartial | None = None,
+        *,
+        tenant: str = NAMELESS,
     ) -> Result:
-        """Run one call under a policy. Raises SandboxError for faults of our own only."""
+        """Run one call under a policy. Raises SandboxError for faults of our own only.
+
+        tenant: whose turn, place and budget it takes. What is refused or denied before it has a
+        place costs nothing.
+        """
         await self._backend.open()
         enforced = self._backend.enforced(policy)
         if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
             return _denied(policy, enforced)
         _check_files(call, policy)
-        asked = time.monotonic()
-        # A borrower of its own for each call: one task may run several.
-        async with _Place(self._places):
-            admitted = time.monotonic()
-            seen = await self._backend.run(call, policy, on_output, on_partial)
-        verdict = judge(call, seen, quota_of(call, policy.quota))
-        return _result(verdict, seen, policy, enforced, queued_seconds=admitted - asked)
+        quota = quota_of(call, policy.quota)
+        async with _Place(self.tenants, tenant, quota) as place:
+            listener = place.listen(on_output)
+            seen = await self._backend.run(call, policy, listener, on_partial)
+            place.charge(seen.usage)
+        verdict = judge(call, seen, quota)
+        return _result(verdict, seen, policy, enforced, queued_seconds=place.queued_seconds)
+
+    async def open_session(self, policy: Policy) -> BackendSession:
+        """Start a session under a policy. It has a place only while a turn of it runs."""
+        await self._backend.open()
+        self._backend.enforced(policy)
+        return await self._backend.open_session(policy)
+
+    async def turn(
+        self,
+        session: BackendSession,
+        call: Call,
+        policy: Policy,
+        on_output: OnOutput | None,
+        *,
+        tenant: str = NAMELESS,
+    ) -> Result:
+        """Run one call in a session. Raises SessionLost, and SandboxError for faults of our own."""
+        enforced = self._backend.enforced(policy)
+        if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
+            return _denied(policy, enforced)
+        _check_files(call, policy)
+        async with _Place(self.tenants, tenant, policy.quota) as place:
+            seen = await session.turn(call, place.listen(on_output))
+            place.charge(seen.usage)
+        verdict = judge(call, seen, policy.quota)
+        return _result(verdict, seen, policy, enforced, queued_seconds=place.queued_seconds)
 
     async def aclose(self) -> None:
-        """End what still runs."""
+        """Refuse what waits and end what still runs."""
+        self.tenants.close()
         await self._backend.aclose()
 
 
 class _Place:
-    """A place among the calls that run at once."""
+    """The place of one call, among those that run at once."""
 
-    def __init__(self, places: anyio.CapacityLimiter) -> None:
-        self._places = places
+    def __init__(self, tenants: Tenants, name: str, quota: Quota) -> None:
+        """Take nothing yet."""
+        self._tenants = tenants
+        self._name = name
+        self._quota = quota
+        self._usage: Usage | None = None
+        self._heard_bytes = 0
+        self.queued_seconds = 0.0
+        """How long it waited for its place."""
 
-    async def __aenter__(self) -> None:
-        await self._places.acquire_on_behalf_of(self)
+    async def __aenter__(self) -> Self:
+        """Wait for it. Raises QueueFull, BudgetSpent."""
+        asked = time.monotonic()
+        self._tenant = await self._tenants.enter(self._name)
+        self._entered = time.monotonic()
+        self.queued_seconds = self._entered - asked
+        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._places.release_on_behalf_of(self)
+    async def __aexit__(
+        self, _: type[BaseException] | None, fault: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Give it back and charge for it, however the call ended."""
+        self._tenants.leave(self._tenant, self._spent(fault))
+
+    def listen(self, on_output: OnOutput | None) -> OnOutput | None:
+        """Count what is delivered: a call that is cancelled is charged for that."""
+        if not on_output:
+            return None
+
+        def count(stream: Stream, chunk: bytes) -> None:
+            self._heard_bytes += len(chunk)
+            on_output(stream, chunk)
+
+        return count
+
+    def charge(self, usage: Usage) -> None:
+        """Take what the host saw as the cost of the call."""
+        self._usage = usage
+
+    def _spent(self, fault: BaseException | None) -> Spent:
+        """Say what it cost; at its worst, where nobody saw: no tenant gains by a cancellation."""
+        if self._usage:
+            heard = self._usage.stdout_bytes + self._usage.stderr_bytes
+            return Spent(cpu_seconds=self._usage.cpu_seconds, output_bytes=heard)
+        if isinstance(fault, SandboxError) and fault.started == "no":
+            return NOTHING
+        could = (time.monotonic() - self._entered) * self._quota.cpus
+        cpu_seconds = min(could, self._quota.cpu_seconds)
+        return Spent(cpu_seconds=cpu_seconds, output_bytes=self._heard_bytes)
 
 
 def _check_files(call: Call, policy: Policy) -> None:
@@ -101,6 +178,8 @@ def _result(
         stdout_dropped=seen.stdout.dropped,
         stderr_dropped=seen.stderr.dropped,
         parts=verdict.parts,
+        display=verdict.display,
+        session_lost=seen.is_lost,
         partial=seen.partial,
         notes=seen.notes,
         files=seen.files,

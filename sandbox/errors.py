@@ -2,7 +2,17 @@
 
 from typing import Literal
 
-__all__ = ["BadCall", "BadPolicy", "CannotEnforce", "EngineFault", "SandboxError", "Started"]
+__all__ = [
+    "BadCall",
+    "BadPolicy",
+    "BudgetSpent",
+    "CannotEnforce",
+    "EngineFault",
+    "QueueFull",
+    "SandboxError",
+    "SessionLost",
+    "Started",
+]
 
 Started = Literal["no", "yes", "unknown"]
 """Whether any code of the call had begun to run when the engine failed."""
@@ -37,3 +47,19 @@ class CannotEnforce(SandboxError):
 
 class EngineFault(SandboxError):
     """A process of the engine failed: a zygote that does not start, dies, or runs out of files."""
+
+
+class SessionLost(SandboxError):
+    """The session has ended: it was closed, its time was up, or a turn took it along."""
+
+
+class QueueFull(SandboxError):
+    """Too many calls wait already. This one was not started: try it again later.
+
+    A full queue takes a call of a tenant that has few waiting; then the newest of the tenant that
+    has most is raised this, while it waits.
+    """
+
+
+class BudgetSpent(SandboxError):
+    """The tenant of the call has spent its budget. The call was not started."""

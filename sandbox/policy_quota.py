@@ -81,6 +81,14 @@ class Quota(Document):
     """Files handed back from /box. Default 64, at most 10000; 0 hands back none. Scope: tree.
     The guest sees nothing; the caller finds what is over left out, and said; no status."""
 
+    idle_seconds: Annotated[float, Field(gt=0, le=_DAY_SECONDS)] = 600.0
+    """Real time between two turns of a session, in seconds. Default 600, at most a day.
+    Scope: session. Over it all of the session is killed; the next turn raises SessionLost."""
+
+    life_seconds: Annotated[float, Field(gt=0, le=_DAY_SECONDS)] = 3600.0
+    """Real time from the start of a session to its end, in seconds. Default 3600, at most a day.
+    Scope: session. Over it all of the session is killed; the next turn raises SessionLost."""
+
     returned_bytes: Annotated[int, Field(ge=0, le=GIB)] = 16 * MIB
     """Bytes handed back from /box, all files together. Default 16 MiB, at most 1 GiB; 0 hands back
     none. Scope: tree. The guest sees nothing; what is over is left out, and said; no status."""

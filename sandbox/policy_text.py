@@ -40,6 +40,8 @@ _SENTENCES = {
     "quota.output_bytes": "Output on stdout and stderr together: {}, then output_limit.",
     "quota.result_bytes": "Value as JSON: {}, then invalid.",
     "quota.result_depth": "Levels of nesting in the value: {}, then invalid.",
+    "quota.idle_seconds": "Time between two turns of a session: {}, then it is ended.",
+    "quota.life_seconds": "Time of a whole session: {}, then it is ended.",
     "quota.returned_files": "Files handed back: {}; the others are left out, and said.",
     "quota.returned_bytes": "Bytes handed back: {}; the others are left out, and said.",
 }

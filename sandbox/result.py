@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from sandbox.wire import Note, Part, describe_part, parse_parts
+from sandbox.wire import (
+    Display,
+    Note,
+    Part,
+    describe_display,
+    describe_part,
+    parse_display,
+    parse_parts,
+)
 
 __all__ = [
     "CallFailed",
@@ -73,6 +81,19 @@ Parts = Annotated[
 """Content parts; in JSON as a guest sends them, with base64."""
 
 
+def _to_display(value: Mapping[str, Any]) -> Display:
+    is_ours = any(isinstance(form, bytes) for form in value.values())
+    return value if is_ours else parse_display(dict(value))
+
+
+Shown = Annotated[
+    Mapping[str, Any],
+    PlainValidator(_to_display),
+    PlainSerializer(describe_display, when_used="json"),
+]
+"""A MIME bundle; in JSON as a guest sends it, with base64."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -133,6 +154,8 @@ class Result(_Record):
 
     value: JSON, None unless the verdict is ok. parts: content for a model, where a handler gave
     such; value is None then. notes: what a handler says of its resources and of what it left open.
+    display: in a session, the value in each form in which it shows itself, by media type: text, or
+    the bytes of a picture. session_lost: whether the session ended with this turn.
     error: set unless ok. stdout, stderr: text, faulty
     UTF-8 replaced; stdout_bytes, stderr_bytes: the same as bytes. When more came than
     quota.output_bytes, head and tail are kept and *_dropped counts what is missing between.
@@ -153,11 +176,13 @@ class Result(_Record):
     stdout_dropped: int = 0
     stderr_dropped: int = 0
     parts: Parts = ()
+    display: Shown = Field(default_factory=dict)
     partial: tuple[Any, ...] = ()
     notes: tuple[Note, ...] = ()
     files: Mapping[str, Content] = Field(default_factory=dict)
     left_out: tuple[LeftOutFile, ...] = ()
     limits_hit: tuple[str, ...] = ()
+    session_lost: bool = False
     usage: Usage = Usage()
     phases: Phases = Phases()
     enforced: Enforced

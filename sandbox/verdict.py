@@ -2,7 +2,7 @@
 
 import errno
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sandbox.backends.base import Limit, Sighting
@@ -11,6 +11,7 @@ from sandbox.policy import Quota
 from sandbox.result import ErrorInfo, Status
 from sandbox.wire import (
     Claim,
+    Display,
     Json,
     MainExited,
     MainSignaled,
@@ -32,6 +33,7 @@ class Verdict:
     status: Status
     value: Json = None
     parts: tuple[Part, ...] = ()
+    display: Display = field(default_factory=dict[str, "str | bytes"])
     error: ErrorInfo | None = None
 
 
@@ -88,6 +90,8 @@ def _by_its_end(call: Call, seen: Sighting, quota: Quota) -> Verdict:
             return _killed(number, seen, quota)
         case MainExited(code=code):
             return _exited(code, call, seen)
+        case None if seen.lives_on:
+            return _by_claim(seen.claim, call)
         case None:
             return _bad("signal", "Killed", "its processes were killed from outside")
 
@@ -119,8 +123,8 @@ def _by_claim(claim: Claim, call: Call) -> Verdict:
     match claim:
         case Raised(type=kind, message=message, traceback=traceback):
             return _bad("error", kind, message, traceback)
-        case Returned(value=value):
-            return Verdict(status="ok", value=value)
+        case Returned(value=value, display=display):
+            return Verdict(status="ok", value=value, display=display)
         case ReturnedParts(parts=parts) if isinstance(call, Handler):
             return Verdict(status="ok", parts=parts)
         case ReturnedParts():

@@ -9,10 +9,21 @@ What a guest says is a claim: whether its call was ok is decided from what the h
 import contextlib
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from sandbox.wire_content import Data, File, Image, Part, Text, describe_part, parse_parts
+from sandbox.wire_content import (
+    Data,
+    Display,
+    File,
+    Image,
+    Part,
+    Text,
+    describe_display,
+    describe_part,
+    parse_display,
+    parse_parts,
+)
 from sandbox.wire_json import Body, Json, Malformed, decode_json, refuse
 from sandbox.wire_notes import LeftOpen, Note, ResourceNote, ResourceState, parse_note
 from sandbox.wire_output import OutputBuffer, printable
@@ -26,6 +37,7 @@ __all__ = [
     "Broken",
     "Claim",
     "Data",
+    "Display",
     "File",
     "FrameReader",
     "Image",
@@ -47,9 +59,11 @@ __all__ = [
     "Text",
     "Unfit",
     "decode_json",
+    "describe_display",
     "describe_part",
     "encode_frame",
     "parse_answer",
+    "parse_display",
     "parse_notes",
     "parse_partials",
     "parse_parts",
@@ -176,9 +190,10 @@ class FrameReader:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The guest says that the call gave this value."""
+    """The guest says that the call gave this value, and how it shows itself in a session."""
 
     value: Json
+    display: Display = field(default_factory=dict[str, "str | bytes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +251,8 @@ def _claim(answer: Json) -> Claim:
     match answer:
         case {"value": value, **rest} if not rest:
             return Returned(value)
+        case {"value": value, "display": dict(display), **rest} if not rest:
+            return Returned(value, parse_display(display))
         case {"parts": list(parts), **rest} if not rest:
             return ReturnedParts(parse_parts(parts))
         case {

@@ -2,15 +2,29 @@
 
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from sandbox.wire_json import Json, refuse
 
-__all__ = ["Data", "File", "Image", "Part", "Text", "describe_part", "parse_parts"]
+__all__ = [
+    "Data",
+    "Display",
+    "File",
+    "Image",
+    "Part",
+    "Text",
+    "describe_display",
+    "describe_part",
+    "parse_display",
+    "parse_parts",
+]
 
 MOST_PARTS: Final = 1_000
 MOST_NAME_CHARACTERS: Final = 255
+MOST_FORMS: Final = 20
+SVG: Final = "image/svg+xml"
 _MEDIA_TYPE: Final = re.compile(r"[a-z]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,99}")
 _NAME: Final = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
@@ -46,6 +60,9 @@ class File:
     media_type: str = "application/octet-stream"
 
 
+Display: TypeAlias = Mapping[str, str | bytes]
+"""A MIME bundle: each form in which a value shows itself, by media type; pictures as bytes."""
+
 Part: TypeAlias = Text | Data | Image | File
 
 
@@ -54,6 +71,28 @@ def parse_parts(parts: list[Json]) -> tuple[Part, ...]:
     if len(parts) > MOST_PARTS:
         refuse(f"there are over {MOST_PARTS} content parts")
     return tuple(_part(part) for part in parts)
+
+
+def parse_display(display: dict[str, Json]) -> Display:
+    """Read a MIME bundle; pictures but SVG are base64 in it.
+
+    Malformed: it is none, or has over 20 forms.
+    """
+    if len(display) > MOST_FORMS:
+        refuse(f"a value shows itself in over {MOST_FORMS} forms")
+    return {_media_type(kind): _form(kind, form) for kind, form in display.items()}
+
+
+def _form(kind: str, form: Json) -> str | bytes:
+    text = form if isinstance(form, str) else refuse("a form of a value is not text")
+    return _content(text) if kind.startswith("image/") and kind != SVG else text
+
+
+def describe_display(display: Display) -> dict[str, str]:
+    """Give a MIME bundle as the JSON that parse_display() reads."""
+    return {
+        kind: form if isinstance(form, str) else _as_base64(form) for kind, form in display.items()
+    }
 
 
 def describe_part(part: Part) -> dict[str, Json]:

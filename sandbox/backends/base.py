@@ -9,7 +9,7 @@ from sandbox.policy import Policy
 from sandbox.result import Enforced, LeftOutFile, Usage
 from sandbox.wire import Claim, InitReport, Json, Note, OutputBuffer
 
-__all__ = ["Backend", "Limit", "OnOutput", "OnPartial", "Sighting", "Stream"]
+__all__ = ["Backend", "BackendSession", "Limit", "OnOutput", "OnPartial", "Sighting", "Stream"]
 
 Limit: TypeAlias = Literal["wall", "cpu", "memory", "processes", "output", "disk"]
 """A quota that ends a call."""
@@ -50,6 +50,30 @@ class Sighting:
     """What the guest says of its handler: claims, like the answer."""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     left_out: tuple[LeftOutFile, ...] = ()
+    lives_on: bool = False
+    """Whether it was a session's turn, which answered, and whose session goes on."""
+    is_lost: bool = False
+    """Whether it was a session's turn with which the session ended."""
+
+
+class BackendSession(Protocol):
+    """One guest that answers several calls, one at a time."""
+
+    async def turn(self, call: Call, on_output: OnOutput | None) -> Sighting:
+        """Run one call in it. Raises SessionLost if it is gone, EngineFault."""
+        ...
+
+    def files(self) -> Mapping[str, bytes]:
+        """Copy out the work folder as it is now, within the quota for returned files."""
+        ...
+
+    def file(self, name: str) -> bytes:
+        """Copy out one file of the work folder. Raises OSError where there is no such file."""
+        ...
+
+    async def close(self) -> None:
+        """End it, and leave nothing."""
+        ...
 
 
 class Backend(Protocol):
@@ -72,6 +96,10 @@ class Backend(Protocol):
         self, call: Call, policy: Policy, on_output: OnOutput | None, on_partial: OnPartial | None
     ) -> Sighting:
         """Run one call to its end, leaving nothing. Raises SandboxError, never for the guest."""
+        ...
+
+    async def open_session(self, policy: Policy) -> BackendSession:
+        """Start a session. Raises CannotEnforce where this backend has none, EngineFault."""
         ...
 
     async def aclose(self) -> None:

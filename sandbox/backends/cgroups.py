@@ -235,6 +235,7 @@ class CallGroup:
         self._pids = str(folders["pids"])
         self._cpu = str(folders["memory"] if version == 2 else folders["cpuacct"])
         self._unique = tuple(dict.fromkeys((self._memory, self._pids, self._cpu)))
+        self._counters: dict[str, int] = {}
         try:
             for folder in self._unique:
                 os.mkdir(folder)
@@ -256,6 +257,29 @@ class CallGroup:
         # Version 1 counts the buffers of TCP apart.
         _write_if_there(f"{self._memory}/memory.kmem.tcp.limit_in_bytes", memory)
 
+    def open_counters(self) -> None:
+        """Open what is read once the call has ended, ahead of time: opening costs the most."""
+        is_second = self._version == 2
+        paths = (
+            f"{self._cpu}/{'cpu.stat' if is_second else 'cpuacct.usage'}",
+            f"{self._memory}/{'memory.peak' if is_second else 'memory.max_usage_in_bytes'}",
+            f"{self._memory}/{'memory.events' if is_second else 'memory.oom_control'}",
+            f"{self._pids}/pids.peak",
+            f"{self._pids}/pids.events",
+        )
+        for path in paths:
+            with suppress(FileNotFoundError):
+                self._counters[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _read(self, path: str) -> str:
+        """Read a small file of the kernel's; "" if this kernel has none."""
+        if (counter := self._counters.get(path)) is None:
+            return _read(path)
+        try:
+            return os.pread(counter, 4096, 0).decode()
+        except OSError:  # the zygote has died, and its keeper removed the group
+            return ""
+
     def open_entrances(self) -> list[int]:
         """Open what the guest writes itself into; the caller closes the descriptors."""
         return [
@@ -265,30 +289,36 @@ class CallGroup:
     def cpu_seconds(self) -> float:
         """Give the processor time of the whole tree so far, the dead included."""
         if self._version == 2:
-            return _counter(f"{self._cpu}/cpu.stat", "usage_usec") / 1e6
-        return int(_read(f"{self._cpu}/cpuacct.usage") or 0) / 1e9
+            return _counter(self._read(f"{self._cpu}/cpu.stat"), "usage_usec") / 1e6
+        return int(self._read(f"{self._cpu}/cpuacct.usage") or 0) / 1e9
 
     def peak_memory_bytes(self) -> int:
         """Give the most memory that the tree had at once; 0 where the kernel does not say."""
         name = "memory.peak" if self._version == 2 else "memory.max_usage_in_bytes"
-        return int(_read(f"{self._memory}/{name}") or 0)
+        return int(self._read(f"{self._memory}/{name}") or 0)
 
     def peak_processes(self) -> int:
         """Give the most processes and threads at once, without our own; 0 where not said."""
-        return max(0, int(_read(f"{self._pids}/pids.peak") or 0) - INIT_PROCESSES)
+        return max(0, int(self._read(f"{self._pids}/pids.peak") or 0) - INIT_PROCESSES)
 
-    def limits_hit(self) -> frozenset[Limit]:
-        """Give the limits that the kernel enforced at least once."""
-        hit: set[Limit] = set()
-        if _counter(f"{self._pids}/pids.events", "max"):
-            hit.add("processes")
+    def limits_hit(self, before: Mapping[Limit, int] | None = None) -> frozenset[Limit]:
+        """Give the limits that the kernel enforced at least once. before: since these refusals."""
+        earlier = before or {}
+        now = self.refusals()
+        return frozenset(limit for limit in now if now[limit] > earlier.get(limit, 0))
+
+    def refusals(self) -> dict[Limit, int]:
+        """Count how often the kernel enforced each limit so far."""
         oom = "memory.events" if self._version == 2 else "memory.oom_control"
-        if _counter(f"{self._memory}/{oom}", "oom_kill"):
-            hit.add("memory")
-        return frozenset(hit)
+        return {
+            "processes": _counter(self._read(f"{self._pids}/pids.events"), "max"),
+            "memory": _counter(self._read(f"{self._memory}/{oom}"), "oom_kill"),
+        }
 
     def give_back(self) -> None:
         """Remove it now, or when the next one is made."""
+        while self._counters:
+            os.close(self._counters.popitem()[1])
         if not self.remove():
             self._busy.append(self)
 
@@ -335,9 +365,9 @@ def _read(path: str) -> str:
         os.close(descriptor)
 
 
-def _counter(path: str, name: str) -> int:
+def _counter(text: str, name: str) -> int:
     """Read one line "name value" of a flat keyed file; 0 if it is not there."""
-    for line in _read(path).splitlines():
+    for line in text.splitlines():
         key, _, value = line.partition(" ")
         if key == name:
             return int(value)

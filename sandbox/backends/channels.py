@@ -28,6 +28,7 @@ class Channels:
         self._handlers: dict[int, Handler] = {}
         self._readers: dict[int, Taker] = {}
         self._rest: dict[int, memoryview] = {}
+        self._kept: set[int] = set()
 
     def on_ready(self, descriptor: int, handler: Handler) -> None:
         """Call a handler whenever a descriptor is readable. The descriptor stays the caller's."""
@@ -53,9 +54,18 @@ class Channels:
 
     def send(self, descriptor: int, content: bytes) -> None:
         """Write what fits now and the rest as the guest reads; then end the pipe."""
+        self._kept.discard(descriptor)
+        self._send(descriptor, content)
+
+    def send_more(self, descriptor: int, content: bytes) -> None:
+        """Write likewise, but after what is under way, and leave the pipe open for more."""
+        self._kept.add(descriptor)
+        self._send(descriptor, bytes(self._rest[descriptor]) + content)
+
+    def _send(self, descriptor: int, content: bytes) -> None:
         self._rest[descriptor] = memoryview(content)
         self._write(descriptor)
-        if descriptor in self._rest:
+        if self._rest.get(descriptor) and descriptor not in self._handlers:
             self._handlers[descriptor] = lambda: self._write(descriptor)
             self._poll.register(descriptor, select.EPOLLOUT)
 
@@ -103,12 +113,19 @@ class Channels:
         except BrokenPipeError:  # the guest closed its end; what it did not read it did not want
             written = len(self._rest[descriptor])
         self._rest[descriptor] = self._rest[descriptor][written:]
-        if not self._rest[descriptor]:
+        if self._rest[descriptor]:
+            return
+        if descriptor in self._kept:
+            self._stop_watching(descriptor)
+        else:
             self._forget(descriptor)
 
-    def _forget(self, descriptor: int) -> None:
+    def _stop_watching(self, descriptor: int) -> None:
         if self._handlers.pop(descriptor, None):
             self._poll.unregister(descriptor)
+
+    def _forget(self, descriptor: int) -> None:
+        self._stop_watching(descriptor)
         self._readers.pop(descriptor, None)
         self._rest.pop(descriptor, None)
         os.close(descriptor)

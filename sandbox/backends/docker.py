@@ -13,7 +13,7 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from sandbox.backends.base import OnOutput, OnPartial, Sighting
+from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
 from sandbox.backends.container import ContainerCall
 from sandbox.backends.container_options import ContainerPlan, Runtime
 from sandbox.backends.container_start import Container, start_container
@@ -252,6 +252,11 @@ class DockerBackend:
             return None
         container.discard()
         return container.hello
+
+    async def open_session(self, policy: Policy) -> BackendSession:
+        """Raise CannotEnforce: a container answers one call."""
+        message = f"policy {policy.name!r}: sessions need backend='subprocess', this is 'docker'"
+        raise CannotEnforce(message)
 
     async def aclose(self) -> None:
         """Discard every container that waits, and wait until all are gone."""

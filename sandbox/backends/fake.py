@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sandbox.backends.base import OnOutput, OnPartial, Sighting
+from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
 from sandbox.call import Call
-from sandbox.errors import EngineFault, SandboxError
+from sandbox.errors import CannotEnforce, EngineFault, SandboxError
 from sandbox.policy import Policy
 from sandbox.result import Enforced, Usage
 from sandbox.wire import Json, MainExited, OutputBuffer, Raised, Returned
@@ -80,6 +80,11 @@ class FakeBackend:
             for value in sighting.partial:
                 on_partial(value)
         return sighting
+
+    async def open_session(self, policy: Policy) -> BackendSession:
+        """Raise CannotEnforce: no code runs here, so no state is kept."""
+        message = f"a fake has no sessions, for {policy.name!r} or any other policy"
+        raise CannotEnforce(message)
 
     async def aclose(self) -> None:
         """Note that it was closed."""

@@ -7,6 +7,7 @@ PID 1 says when it is locked down and how its main process ended. All else is th
 import os
 import signal
 import socket
+import struct
 import time
 from contextlib import suppress
 from functools import partial
@@ -19,9 +20,10 @@ from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import Channels
 from sandbox.backends.heard import Heard
+from sandbox.backends.limits import backstop_seconds
 from sandbox.backends.meter import Meter, TreeUsage, parse_usage
 from sandbox.backends.payload import encode_call
-from sandbox.backends.processes import terminate_main
+from sandbox.backends.processes import signal_main
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, quota_of
 from sandbox.collect import Collected, DiskUse, collect_files, usage
@@ -43,7 +45,8 @@ COIN_SECONDS: Final = 0.05
 """So near its deadline a call that used up its processor time counts as late."""
 OWN_FILES: Final = 4
 """Inodes of the scratch space that are there before the guest is."""
-ALONE: Final = b"\x01"
+AT_ALONE, AT_USED = REPORT_BYTES, REPORT_BYTES + 1
+"""Where the report of PID 1 goes on: whether it is alone, and what those it reaped have used."""
 
 
 class Guest:
@@ -65,7 +68,7 @@ class Guest:
         self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
         self._is_locked_down = self._is_killed = False
-        self._is_reaped = self._is_asked_to_end = self._is_overrun = False
+        self._is_reaped = self._is_asked_to_end = self._is_overrun = self._is_alone = False
         self._fault = ""
         self._ended: InitReport | None = None
         self._stopped_by: Limit | None = None
@@ -81,10 +84,12 @@ class Guest:
         stdout = self._channels.make_reader(self._take_stdout)
         stderr = self._channels.make_reader(self._take_stderr)
         self._payload, payload = self._channels.make_writer()
-        answer = self._channels.make_reader(self._heard.take_answer)
+        answer = self._channels.make_reader(self._take_answer)
         theirs = [stdin, stdout, stderr, payload, answer]
         try:
-            theirs += self._group.open_entrances() if self._group else []
+            if self._group:
+                self._group.open_counters()
+                theirs += self._group.open_entrances()
             await self._zygote.request([self._theirs.fileno(), *theirs])
         except OSError as error:
             message = f"a guest cannot be started: {error}"
@@ -99,6 +104,11 @@ class Guest:
         """Whether it still waits for its call: one that was killed while it waited is not."""
         self._channels.handle()
         return not self._fault and not self._is_reaped and self._ended is None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last process of the call is dead: at most its PID 1, which is ours, lives."""
+        return self._is_reaped or (self._is_alone and not self._is_killed)
 
     @property
     def _is_ready(self) -> bool:
@@ -117,14 +127,18 @@ class Guest:
         self._asked_at = time.monotonic()
         self._quota = quota_of(call, self._quota)
         self._meter = Meter(self._quota, self._zygote.cpus, self._group, self._pidfd)
-        with suppress(OSError):  # its end is told by the status, not by this
-            self._status.send(b"G")
-        self._channels.send(self._payload, encode_call(call, self._quota))
         self._channels.send(self._stdin, call.stdin)
+        self._channels.send(self._payload, encode_call(call, self._quota))
+        self._let_live(backstop_seconds(self._quota))
+
+    def _let_live(self, seconds: float) -> None:
+        """Have the zygote end it after so long, whatever becomes of this program."""
+        with suppress(OSError):  # its end is told by the status, not by this
+            self._status.send(struct.pack(">d", seconds))
 
     async def finish(self) -> Sighting:
         """See the call through to the death of its last process, and say what was seen."""
-        while not self._is_reaped:
+        while not self.is_over:
             await self._step(self._next_moment())
             self._keep_time()
         self._channels.drain()
@@ -189,7 +203,7 @@ class Guest:
             self._kill()
             return
         self._is_asked_to_end = True
-        terminate_main(self._pidfd)
+        signal_main(self._pidfd, signal.SIGTERM)
 
     def _stop(self, limit: Limit) -> None:
         """End the call for a limit; the first one is the reason."""
@@ -249,16 +263,20 @@ class Guest:
             self._ended = parse_report(message[:REPORT_BYTES])
         except Malformed as reason:
             self._fault = str(reason)
-        is_alone = message[REPORT_BYTES:] == ALONE
-        if not is_alone:
+        self._used_by_the_dead = parse_usage(message[AT_USED:])
+        self._is_alone = message[AT_ALONE:AT_USED] == b"\x01"
+        if not self._is_alone:
             self._look_at_the_rest()
-        self._linger_until = self._ended_at + (DEATH_SECONDS if is_alone else STRAGGLER_SECONDS)
+        self._linger_until = self._ended_at + STRAGGLER_SECONDS
 
     def _look_at_the_rest(self) -> None:
         """Without a group: see whether what the main process left behind fills its quota."""
         if self._meter and not self._group:
             self._meter.look(self._disk_bytes())
             self._is_overrun = self._is_overrun or "processes" in self._meter.reached
+
+    def _take_answer(self, chunk: bytes) -> None:
+        self._heard.take_answer(chunk)
 
     def _take_stdout(self, chunk: bytes) -> None:
         self._heard.take_output("stdout", chunk)

@@ -50,6 +50,16 @@ class Heard:
         """Whether more output came than the quota gives."""
         return self.stdout.total + self.stderr.total > self._quota.output_bytes
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether an answer came, or what can be none."""
+        return self._frames.answer is not None or self._frames.broken is not None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether what came can be no answer."""
+        return self._frames.broken is not None
+
     def take_answer(self, chunk: bytes) -> None:
         """Take bytes of the answer's pipe; pass each partial value on as it comes."""
         self._frames.feed(chunk)

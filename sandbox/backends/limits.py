@@ -51,17 +51,21 @@ def filter_documents(
     return tuple(names)
 
 
-def process_limits(quota: Quota, *, is_counted: bool) -> list[tuple[int, int]]:
+def process_limits(
+    quota: Quota, *, is_counted: bool, cpu_seconds: float | None = None
+) -> list[tuple[int, int]]:
     """Give the limits of each process, setrlimit(2), never over this process's own.
 
-    is_counted: a control group counts the tree's memory and processes.
+    is_counted: a control group counts the tree's memory and processes. cpu_seconds: the quota's
+    by default.
     """
+    most_cpu_seconds = quota.cpu_seconds if cpu_seconds is None else cpu_seconds
     processes = quota.processes + NO_PROCESS_GROUPS + (SPARE_PROCESSES if is_counted else 0)
     wanted = {
         resource.RLIMIT_NPROC: processes,  # counted per user namespace, so per guest
         resource.RLIMIT_NOFILE: quota.open_files,
         resource.RLIMIT_FSIZE: quota.file_bytes,
-        resource.RLIMIT_CPU: int(quota.cpu_seconds) + 2,  # behind the exact limit of the host
+        resource.RLIMIT_CPU: int(most_cpu_seconds) + 2,  # behind the exact limit of the host
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,

@@ -54,6 +54,12 @@ class Meter:
         """Limits that a look found just full."""
         self.next_look = time.monotonic() + self._pause(0.0)
 
+    def count_from_now(self) -> None:
+        """Leave out the processor time that was used before: that of a session's earlier turns."""
+        if self._watchdog:
+            self._watchdog.look(0)
+            self._cpu_before = self._watchdog.cpu_seconds
+
     def look(self, disk_bytes: int) -> None:
         """Compare what was used with the quota. disk_bytes: in use in the guest's tmpfs."""
         if self._watchdog:
@@ -77,7 +83,8 @@ class Meter:
         """Give the processor time of the whole tree so far. dead: what its reaper counted."""
         if self._group:
             return self._group.cpu_seconds() - self._cpu_before
-        return max(dead.cpu_seconds, self._watchdog.cpu_seconds if self._watchdog else 0.0)
+        seen = self._watchdog.cpu_seconds if self._watchdog else 0.0
+        return max(dead.cpu_seconds, seen) - self._cpu_before
 
     def peak_memory_bytes(self, dead: TreeUsage = NOTHING) -> int:
         """Give the most memory at once; without a group, as far as a look saw it."""

@@ -3,26 +3,42 @@
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
+import anyio
+
+from sandbox.backends.background import Background
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.guest import Guest
+from sandbox.backends.session_guest import SessionGuest
 from sandbox.backends.zygote import Zygote
 from sandbox.errors import EngineFault, SandboxError
 
-__all__ = ["WarmZygote"]
+__all__ = ["IDLE_SECONDS", "WarmZygote"]
 
+SPARE: Final = 1
+"""Guests that wait besides one for each call that ran at once of late."""
 MOST_PARKED: Final = 8
+IDLE_SECONDS: Final = 10.0
+"""After so long without a call all that wait but one are given back."""
 
 
 class WarmZygote:
-    """Gives guests, parked ones first, and parks as many as there are calls at once."""
+    """Gives guests, parked ones first, and parks one more than calls ran at once of late.
+
+    No call waits until the one before is cleared away, nor until guests for later ones are made:
+    both are done in the background.
+    """
 
     def __init__(self, zygote: Zygote) -> None:
         """Start nothing."""
         self._zygote = zygote
         self._parked: deque[Guest] = deque()
-        self._running = 0
+        self._running = self._sessions = 0
+        self._most_running = 0
+        self._has_work = anyio.Event()
+        self._background = Background()
 
     @property
     def is_usable(self) -> bool:
@@ -31,8 +47,8 @@ class WarmZygote:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call runs on it."""
-        return self._running == 0
+        """Whether no call runs on it, and no session lives."""
+        return self._running == 0 and self._sessions == 0
 
     async def start(self) -> None:
         """Start the zygote. Raises EngineFault or CannotEnforce; leaves nothing."""
@@ -40,25 +56,46 @@ class WarmZygote:
 
     @asynccontextmanager
     async def guest(self) -> AsyncGenerator[Guest]:
-        """Give a guest for one call; it is dead and gone when the block is left."""
+        """Give a guest for one call; every process of the call is dead when the block is left."""
         self._running += 1  # from here on it is not idle, and not ended to make room
+        self._most_running = max(self._most_running, self._running)
+        self._has_work.set()
+        guest = None
         try:
             guest = await self._take()
-            try:
-                yield guest
-            finally:
-                await guest.close()
+            yield guest
         finally:
+            if guest and not guest.is_over:
+                await guest.close()
             self._running -= 1
+            self._background.start(partial(self._after_a_call, guest))
 
-    async def park(self) -> None:
-        """Launch a guest for a later call, if fewer wait than run now. It comes up by itself."""
-        if len(self._parked) >= min(self._running + 3, MOST_PARKED) or not self.is_usable:
-            return
+    async def session(self) -> SessionGuest:
+        """Give a guest for a session; whoever takes it closes it."""
+        self._sessions += 1
+        self._has_work.set()
         try:
-            self._parked.append(await self._launch())
-        except SandboxError:  # the call that needs one will say what is wrong
-            return
+            return await self._open_session()
+        except BaseException:
+            self._sessions -= 1
+            raise
+
+    async def _open_session(self) -> SessionGuest:
+        guest = await self._take()
+        if not isinstance(guest, SessionGuest):
+            message = "a zygote for calls was asked for a session"
+            raise TypeError(message)
+        try:
+            await guest.open()
+        except BaseException:
+            await guest.close()
+            raise
+        guest.on_close = self._forget_session
+        self._background.start(self._park)
+        return guest
+
+    def _forget_session(self) -> None:
+        self._sessions -= 1
 
     async def _take(self) -> Guest:
         while self._parked:
@@ -68,8 +105,37 @@ class WarmZygote:
             await guest.close()
         return await self._launch()
 
+    async def _after_a_call(self, guest: Guest | None) -> None:
+        """Park guests for the next calls, and clear away what is left of one."""
+        await self._park()
+        if guest:
+            await guest.close()
+        if self.is_idle and self.is_usable:
+            await self._give_back_when_idle()
+
+    async def _park(self) -> None:
+        """Launch what is missing. Each comes up by itself, in its own time."""
+        wanted = min(self._most_running + SPARE, MOST_PARKED)
+        while self.is_usable and len(self._parked) < wanted:
+            try:
+                guest = await self._launch()
+            except SandboxError:  # the call that needs one will say what is wrong
+                return
+            self._parked.append(guest)
+
+    async def _give_back_when_idle(self) -> None:
+        self._has_work.set()  # another that waits already has nothing to wait for
+        self._has_work = has_work = anyio.Event()
+        with anyio.move_on_after(IDLE_SECONDS):
+            await has_work.wait()
+            return
+        self._most_running = 0
+        while len(self._parked) > 1:
+            await self._parked.popleft().close()
+
     async def _launch(self) -> Guest:
-        guest = Guest(self._zygote, self._add_group())
+        new = SessionGuest if self._zygote.plan.is_for_sessions else Guest
+        guest = new(self._zygote, self._add_group())
         try:
             await guest.launch()
         except BaseException:
@@ -89,6 +155,8 @@ class WarmZygote:
     async def aclose(self) -> None:
         """End the parked guests and the zygote."""
         self._zygote.let_go()  # all of them go with it
+        self._has_work.set()
         while self._parked:
             await self._parked.popleft().close()
+        await self._background.wait()
         await self._zygote.aclose()

@@ -7,19 +7,38 @@ from typing import Any
 from sandbox.call import Call, Command, Function, Handler, Source
 from sandbox.policy import Quota
 
-__all__ = ["encode_call"]
+__all__ = ["encode_call", "encode_session", "encode_turn"]
 
 
 def encode_call(call: Call, quota: Quota) -> bytes:
     """Write a call: the length of its JSON in 4 bytes, the JSON, the files one after the other."""
-    document = {
+    document = _document(call, quota)
+    return _with_length(document) + b"".join(call.files.values())
+
+
+def encode_session() -> bytes:
+    """Write what makes a guest a session's: turns follow it."""
+    return _with_length({"kind": "session", "files": []})
+
+
+def encode_turn(call: Call, quota: Quota) -> bytes:
+    """Write a turn of a session: a call, with the standard input of its own program beside it."""
+    document = {**_document(call, quota), "stdin": call.stdin.decode("latin-1")}
+    return _with_length(document) + b"".join(call.files.values())
+
+
+def _with_length(document: dict[str, Any]) -> bytes:
+    body = json.dumps(document).encode()
+    return struct.pack(">I", len(body)) + body
+
+
+def _document(call: Call, quota: Quota) -> dict[str, Any]:
+    return {
         "files": [[name, len(content)] for name, content in call.files.items()],
         "result_bytes": quota.result_bytes,
         "result_depth": quota.result_depth,
         **_describe(call, quota),
     }
-    body = json.dumps(document).encode()
-    return b"".join((struct.pack(">I", len(body)), body, *call.files.values()))
 
 
 def _describe(call: Call, quota: Quota) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import psutil
 
-__all__ = ["boot_id", "is_alive", "owner_name", "pid_of", "start_time", "terminate_main"]
+__all__ = ["boot_id", "is_alive", "owner_name", "pid_of", "signal_main", "start_time"]
 
 MAIN: Final = "2"
 """The number of a call's main process in its own pid namespace."""
@@ -52,14 +52,14 @@ def pid_of(pidfd: int) -> int:
     return int(dict(line.split(":", 1) for line in lines)["Pid"])
 
 
-def terminate_main(init_pidfd: int) -> None:
-    """Ask a guest's main process, the child of its PID 1 that is PID 2 there, to end: SIGTERM."""
+def signal_main(init_pidfd: int, number: int) -> None:
+    """Send a signal to a guest's main process, the child of its PID 1 that is PID 2 there."""
     with contextlib.suppress(psutil.Error, OSError, ValueError):
         for child in psutil.Process(pid_of(init_pidfd)).children():
             descriptor = os.pidfd_open(child.pid)
             try:
                 if _innermost_number(child.pid) == MAIN:
-                    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+                    signal.pidfd_send_signal(descriptor, number)
             finally:
                 os.close(descriptor)
 

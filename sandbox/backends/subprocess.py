@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import psutil
 
-from sandbox.backends.base import OnOutput, OnPartial, Sighting
+from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
 from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.leftovers import sweep
 from sandbox.backends.parking import WarmZygote
@@ -47,8 +47,8 @@ class SubprocessBackend:
         self._preload = preload
         self._interpreter = interpreter or Interpreter.current()
         self._use_control_groups = use_control_groups and bool(find_hierarchies())
-        self._zygotes: OrderedDict[str, WarmZygote] = OrderedDict()
-        self._starting = anyio.Lock()
+        self._zygotes: OrderedDict[tuple[str, bool], WarmZygote] = OrderedDict()
+        self._starting = anyio.Lock(fast_acquire=True)
         self._enforced: dict[str, Enforced] = {}
 
     async def open(self) -> None:
@@ -85,12 +85,16 @@ class SubprocessBackend:
         zygote = await self._zygote(policy)
         async with zygote.guest() as guest:
             await guest.start(call, on_output, on_partial)
-            await zygote.park()
             return await guest.finish()
 
-    async def _zygote(self, policy: Policy) -> WarmZygote:
+    async def open_session(self, policy: Policy) -> BackendSession:
+        """Start a session in a guest of its own. Raises EngineFault, CannotEnforce."""
+        zygote = await self._zygote(policy, is_for_sessions=True)
+        return await zygote.session()
+
+    async def _zygote(self, policy: Policy, *, is_for_sessions: bool = False) -> WarmZygote:
         """Give the warm zygote of a policy; start it if there is none, or none that lives."""
-        key = policy.fingerprint
+        key = (policy.fingerprint, is_for_sessions)
         async with self._starting:
             zygote = self._zygotes.get(key)
             if zygote and zygote.is_usable:
@@ -101,7 +105,7 @@ class SubprocessBackend:
                 await zygote.aclose()
             return await self._start(key, policy)
 
-    async def _start(self, key: str, policy: Policy) -> WarmZygote:
+    async def _start(self, key: tuple[str, bool], policy: Policy) -> WarmZygote:
         sweep()
         await self._make_room()
         plan = ZygotePlan(
@@ -110,6 +114,7 @@ class SubprocessBackend:
             preload=self._preload,
             use_control_groups=self._use_control_groups,
             landlock_abi=landlock_abi(),
+            is_for_sessions=key[1],
         )
         zygote = WarmZygote(Zygote(plan))
         await zygote.start()

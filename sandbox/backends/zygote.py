@@ -16,7 +16,6 @@ import anyio
 from sandbox.backends.cgroups import ZygoteGroup, find_hierarchies
 from sandbox.backends.channels import UNPRIVILEGED_USER
 from sandbox.backends.limits import (
-    backstop_seconds,
     filter_documents,
     guest_environment,
     process_limits,
@@ -59,6 +58,7 @@ class ZygotePlan:
     preload: tuple[str, ...]
     use_control_groups: bool
     landlock_abi: int
+    is_for_sessions: bool = False
 
 
 class Zygote:
@@ -78,7 +78,7 @@ class Zygote:
         self._processors = sorted(os.sched_getaffinity(0))
         self.cpus = usable_processors(plan.policy)
         self._turn = 0
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
         self.is_usable = True
         _alive.add(self)
 
@@ -152,15 +152,21 @@ class Zygote:
             "rights": view.rights,
             "may_execute": not isinstance(policy.programs, NoPrograms),
             "scratch_options": scratch,
-            "limits": process_limits(quota, is_counted=is_counted),
+            "limits": process_limits(
+                quota, is_counted=is_counted, cpu_seconds=self._most_cpu_seconds()
+            ),
             "proc_masks": view.proc_masks,
             "own_network": not isinstance(policy.network, FullNetwork),
             "runners": GUEST_RUNNERS,
             "python_path": view.python_path,
             "preload": self.plan.preload,
-            "deadline_seconds": backstop_seconds(quota),
             "fresh_interpreter": policy.fresh_interpreter,
         }
+
+    def _most_cpu_seconds(self) -> float:
+        """Give the most that one process may come to use, over all its turns."""
+        quota = self.plan.policy.quota
+        return quota.life_seconds * self.cpus if self.plan.is_for_sessions else quota.cpu_seconds
 
     async def _send(self, message: dict[str, Any]) -> None:
         encoded = json.dumps(message).encode()

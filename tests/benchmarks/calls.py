@@ -1,36 +1,34 @@
-"""What one call costs: whole, through the public API, with a warm zygote."""
+"""What one call costs: whole, through the public API, beside what others take for as little."""
 
-import math
-import shutil
-import statistics
-import subprocess
+import importlib.util
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
-from typing import Final, TypeAlias
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+from unittest.mock import patch
 
 import anyio
 
-from sandbox import AsyncSandbox, Sandbox
+from sandbox import AsyncSandbox, InstalledPackages, Policy, Sandbox
+from sandbox.backends import subprocess as subprocess_backend
 from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.parking import WarmZygote
 from sandbox.backends.subprocess import SubprocessBackend
-from tests.benchmarks.fork_helper import ForkHelper, fork_here
-from tests.benchmarks.rows import Row
+from sandbox.backends.view import Interpreter
+from tests.benchmarks.fork_helper import fork_here
+from tests.benchmarks.names import AFTER_THE_FIRST, NUMPY, PANDAS, PARKED
+from tests.benchmarks.rows import NotThere
+from tests.benchmarks.subjects import FEW, Act, Source, Times, blocking, one
 
-__all__ = ["measure_calls", "measure_throughput", "mechanisms", "sandbox_by"]
+__all__ = ["PROGRAM", "call", "call_sources", "mechanisms", "sandbox_by"]
 
-Subject: TypeAlias = Callable[[], Awaitable[float]]
-"""Does a thing once and gives the seconds it took."""
-
-BARE_FORK: Final = "bare fork and wait, python -I -S"
-PYTHON: Final = (sys.executable, "-I", "-S", "-c", "pass")
-BUBBLEWRAP: Final = (
-    *("bwrap", "--unshare-all", "--die-with-parent", "--clearenv"),
-    *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
-)
-WARM_UP: Final = 20
 PROGRAM: Final = "6 * 7"
+COLD_EVERY: Final = 20
+SETTLED_SECONDS: Final = 0.05
+Opener = Callable[[], AbstractAsyncContextManager[Act]]
 
 
 def mechanisms() -> Iterator[str]:
@@ -46,108 +44,141 @@ def sandbox_by(mechanism: str) -> AsyncSandbox:
     return AsyncSandbox(backend=backend)
 
 
-async def measure_calls(count: int) -> list[Row]:
-    """Measure each kind of call `count` times, all in turn, so that a slow moment slows all."""
-    async with AsyncExitStack() as stack:
-        subjects = {BARE_FORK: _as_subject(stack.enter_context(ForkHelper()).fork)}
-        subjects["bare fork and wait, this program"] = _as_subject(fork_here)
-        for mechanism in mechanisms():
-            box = await stack.enter_async_context(sandbox_by(mechanism))
-            subjects[f"AsyncSandbox.run, {mechanism}"] = _run_subject(box)
-            subjects[f"AsyncSandbox.exec true, {mechanism}"] = _exec_subject(box)
-        blocking = stack.enter_context(Sandbox())
-        subjects["Sandbox.run"] = _as_subject(lambda: _timed(lambda: blocking.run(PROGRAM)))
-        subjects["python -I -S -c pass, no isolation"] = _launch_subject(PYTHON)
-        if shutil.which("bwrap"):
-            subjects["bwrap python -I -S -c pass"] = _launch_subject((*BUBBLEWRAP, *PYTHON))
-        return await _in_turn(subjects, count)
-
-
-async def _in_turn(subjects: Mapping[str, Subject], count: int) -> list[Row]:
-    times: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(WARM_UP + count):
-        for name, subject in subjects.items():
-            seconds = await subject()
-            if number >= WARM_UP:
-                times[name].append(seconds)
-    bare = statistics.median(times[BARE_FORK])
-    return [
-        Row(name=name, seconds=tuple(seconds), bare_fork_seconds=bare)
-        for name, seconds in times.items()
-    ]
-
-
-async def measure_throughput(count: int) -> list[Row]:
-    """Measure one caller and two at once, about `count` calls in all; the times are per call."""
-    batch = max(10, math.isqrt(count) // 2)
-    rows: list[Row] = []
-    for mechanism in mechanisms():
-        times: dict[int, list[float]] = {1: [], 2: []}
-        async with sandbox_by(mechanism) as box:
-            await _run_many(box, WARM_UP)
-            for _ in range(max(3, count // (3 * batch))):
-                for callers, seconds in times.items():
-                    seconds.append(await _batch_seconds(box, callers, batch))
-        rows += _throughput_rows(mechanism, times)
-    return rows
-
-
-def _throughput_rows(mechanism: str, times: Mapping[int, Sequence[float]]) -> Iterator[Row]:
-    one, two = (statistics.median(times[callers]) for callers in (1, 2))
-    notes = (
-        f"{1 / one:,.0f} calls a second",
-        f"{1 / two:,.0f} calls a second, {one / two:.2f} times one caller",
+def call_sources(packages: Path | None) -> Iterator[Source]:
+    """Give our own rows. packages: the folder of a virtual environment with numpy and pandas."""
+    first, *others = mechanisms()
+    opener = _calls(PARKED, lambda: sandbox_by(first))
+    yield Source(
+        names=(PARKED,), open=opener, repeats=FEW, leaves_out="a kernel of its own", note=first
     )
-    for callers, note in zip(times, notes, strict=True):
-        name = f"calls of {callers} at once, {mechanism}"
-        yield Row(name=name, seconds=tuple(times[callers]), note=note)
+    for mechanism in others:
+        name = f"{PARKED}, {mechanism}"
+        yield Source(names=(name,), open=_calls(name, partial(sandbox_by, mechanism)), repeats=FEW)
+    yield Source(names=(AFTER_THE_FIRST,), open=_unparked, repeats=FEW)
+    cold = "ours, cold: from nothing to its first result"
+    yield Source(names=(cold,), open=partial(_cold, cold), every=COLD_EVERY)
+    yield Source(names=("ours, exec true",), open=partial(_exec, "ours, exec true"), repeats=FEW)
+    yield Source(
+        names=("ours, blocking face",),
+        open=partial(_blocking, "ours, blocking face"),
+        repeats=FEW,
+    )
+    for name, modules in ((NUMPY, ("numpy",)), (PANDAS, ("numpy", "pandas"))):
+        opener = _calls(name, partial(_preloaded, modules, packages))
+        yield Source(names=(name,), open=opener, repeats=FEW)
+    here = "bare fork and wait, this program"
+    yield Source(
+        names=(here,), open=partial(_fork_here, here), repeats=FEW, leaves_out="any isolation"
+    )
 
 
-async def _batch_seconds(box: AsyncSandbox, callers: int, batch: int) -> float:
-    started = time.perf_counter()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(callers):
-            tasks.start_soon(_run_many, box, batch)
-    return (time.perf_counter() - started) / (callers * batch)
+def _calls(name: str, make: Callable[[], AsyncSandbox]) -> Opener:
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Act]:
+        async with make() as box:
+            await call(box)
+            yield one(name, partial(call, box))
+
+    return opened
 
 
-async def _run_many(box: AsyncSandbox, count: int) -> None:
-    for _ in range(count):
-        (await box.run(PROGRAM)).unwrap()
+async def call(box: AsyncSandbox) -> None:
+    """Make one call and look at its value."""
+    (await box.run(PROGRAM)).unwrap()
 
 
-def _run_subject(box: AsyncSandbox) -> Subject:
-    async def run() -> float:
-        started = time.perf_counter()
-        (await box.run(PROGRAM)).unwrap()
-        return time.perf_counter() - started
+class _Unparked(WarmZygote):
+    """A zygote that has no guest ready, ever."""
 
-    return run
+    was_asked = False
+
+    async def _park(self) -> None:
+        """Park none."""
+        _Unparked.was_asked = True
 
 
-def _exec_subject(box: AsyncSandbox) -> Subject:
-    async def run() -> float:
-        started = time.perf_counter()
+@asynccontextmanager
+async def _unparked() -> AsyncGenerator[Act]:
+    async with AsyncSandbox() as box:
+        with patch.object(subprocess_backend, "WarmZygote", _Unparked):
+            await call(box)  # starts the zygote
+        await anyio.sleep(SETTLED_SECONDS)
+        if not _Unparked.was_asked:  # or this row would be the parked one again
+            message = "parking cannot be switched off in this version"
+            raise NotThere(message)
+        yield one(AFTER_THE_FIRST, partial(call, box))
+
+
+@asynccontextmanager
+async def _cold(name: str) -> AsyncGenerator[Act]:
+    async def turn() -> Times:
+        async with AsyncExitStack() as stack:
+            started = time.perf_counter()
+            box = await stack.enter_async_context(AsyncSandbox())
+            await call(box)
+            return {name: [time.perf_counter() - started]}
+
+    yield turn
+
+
+@asynccontextmanager
+async def _exec(name: str) -> AsyncGenerator[Act]:
+    async def execute() -> None:
         (await box.exec(["true"])).unwrap()
-        return time.perf_counter() - started
 
-    return run
-
-
-def _launch_subject(argv: Sequence[str]) -> Subject:
-    return _as_subject(lambda: _timed(lambda: subprocess.run(argv, check=True)))
+    async with AsyncSandbox() as box:
+        await execute()
+        yield one(name, execute)
 
 
-def _timed(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started
+@asynccontextmanager
+async def _blocking(name: str) -> AsyncGenerator[Act]:
+    def run() -> Times:
+        started = time.perf_counter()
+        box.run(PROGRAM).unwrap()
+        return {name: [time.perf_counter() - started]}
+
+    with Sandbox() as box:
+        box.run(PROGRAM).unwrap()
+        yield blocking(run)
 
 
-def _as_subject(act: Callable[[], float]) -> Subject:
-    """Let what blocks take its turn too: nothing else runs in this loop meanwhile."""
+@asynccontextmanager
+async def _fork_here(name: str) -> AsyncGenerator[Act]:
+    async def turn() -> Times:
+        return {name: [fork_here()]}
 
-    async def subject() -> float:
-        return act()
+    yield turn
 
-    return subject
+
+def _preloaded(modules: Sequence[str], folder: Path | None) -> AsyncSandbox:
+    """Make a sandbox with modules imported, under "strict" and the packages it needs for them."""
+    interpreter = _interpreter(folder)
+    for module in modules:
+        found = importlib.util.find_spec(module) if not folder else _in(interpreter, module)
+        if not found:
+            message = f"{module} is not installed"
+            raise NotThere(message)
+    reason = "to import what was preloaded"
+    policy = Policy().widen(reason, packages=InstalledPackages(reason=reason))
+    backend = SubprocessBackend(preload=tuple(modules), interpreter=interpreter)
+    return AsyncSandbox(policy, backend=backend)
+
+
+def _interpreter(folder: Path | None) -> Interpreter:
+    """Give this interpreter with the packages of a virtual environment made from the same."""
+    current = Interpreter.current()
+    if not folder:
+        return current
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = (str(folder / "lib" / version / "site-packages"),)
+    return Interpreter(
+        executable=current.executable,
+        prefix=current.prefix,
+        packages=packages,
+        version=current.version,
+    )
+
+
+def _in(interpreter: Interpreter, module: str) -> bool:
+    return any(Path(folder, module).is_dir() for folder in interpreter.packages)

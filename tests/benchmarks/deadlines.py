@@ -8,8 +8,9 @@ from sandbox.backends.subprocess import SubprocessBackend
 from tests.benchmarks.calls import mechanisms
 from tests.benchmarks.rows import Row
 
-__all__ = ["measure_deadlines"]
+__all__ = ["GROUP", "measure_deadlines"]
 
+GROUP: Final = "deadlines"
 WALL_SECONDS: Final = 0.3
 GUESTS: Final = {
     "sleeps": "import time\ntime.sleep(60)",
@@ -55,8 +56,8 @@ async def measure_deadlines(count: int) -> list[Row]:
             (await box.run("'warm'")).unwrap()
             for name, source in GUESTS.items():
                 late = [await _late_seconds(box, source) for _ in range(count)]
-                title = f"late, {name}, {mechanism}"
-                rows.append(Row(name=title, seconds=tuple(late), note="after the deadline"))
+                title = f"{name}, {mechanism}"
+                rows.append(Row(name=title, group=GROUP, seconds=tuple(late)))
     return rows
 
 

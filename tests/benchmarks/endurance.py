@@ -1,18 +1,28 @@
 """Many calls in a row: what the host holds stays the same, and so does the time of a call."""
 
+import os
 import time
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
 
+import anyio
 import psutil
 
 from sandbox import AsyncSandbox
-from tests.benchmarks.calls import PROGRAM, WARM_UP, mechanisms, sandbox_by
+from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.processes import owner_name
+from tests.benchmarks.calls import call, mechanisms, sandbox_by
+from tests.benchmarks.names import FIRST_TENTH, GROWTH, LAST_TENTH
 from tests.benchmarks.rows import Row
 
-__all__ = ["measure_endurance"]
+__all__ = ["GROUP", "Holdings", "measure_endurance"]
 
-SLICE: Final = 1000
+GROUP = "endurance"
+WARM_UP_CALLS = 100
+SETTLED_SECONDS = 0.5
+LITTLE_BYTES = 4 << 20
+"""An allocator's give and take; what leaks at each call is more after some thousand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +32,8 @@ class Holdings:
     descriptors: int
     threads: int
     children: int
+    mounts: int
+    groups: int
     memory_bytes: int
 
     @classmethod
@@ -32,47 +44,64 @@ class Holdings:
             descriptors=process.num_fds(),
             threads=process.num_threads(),
             children=len(process.children(recursive=True)),
+            mounts=len(Path("/proc/self/mountinfo").read_bytes().splitlines()),
+            groups=sum(1 for _ in _own_groups()),
             memory_bytes=process.memory_info().rss,
         )
 
+    def growth(self, later: "Holdings") -> list[str]:
+        """Name what there is more of later; memory only where it is more than a little."""
+        return [
+            field.name
+            for field in fields(self)
+            if getattr(later, field.name) - getattr(self, field.name)
+            > (LITTLE_BYTES if field.name == "memory_bytes" else 0)
+        ]
+
+
+def _own_groups() -> Iterator[str]:
+    for hierarchy in find_hierarchies():
+        for folder, _, _ in os.walk(hierarchy.folder):
+            if owner_name() in folder:
+                yield folder
+
 
 async def measure_endurance(count: int) -> list[Row]:
-    """Make `count` calls on each mechanism; give the first and the last thousand of them."""
-    return [row for mechanism in mechanisms() for row in await _endure(mechanism, count)]
-
-
-async def _endure(mechanism: str, count: int) -> list[Row]:
-    async with sandbox_by(mechanism) as box:
-        await _call_times(box, WARM_UP)
-        before = Holdings.now()
+    """Make `count` calls; give the first and the last tenth of them, and what there is more of."""
+    async with sandbox_by(next(mechanisms())) as box:
+        await _call_times(box, WARM_UP_CALLS)
+        before = await _settled()
         times = await _call_times(box, count)
-        after = Holdings.now()
-    length = min(SLICE, count // 2)
-    name = f"of {count:,} calls, {mechanism}, the"
+        after = await _settled()
+    tenth = max(1, count // 10)
     return [
-        Row(name=f"{name} first {length:,}", seconds=tuple(times[:length])),
-        Row(
-            name=f"{name} last {length:,}",
-            seconds=tuple(times[-length:]),
-            note=_change(before, after),
-        ),
+        Row(name=FIRST_TENTH, group=GROUP, seconds=tuple(times[:tenth])),
+        Row(name=LAST_TENTH, group=GROUP, seconds=tuple(times[-tenth:])),
+        _growth_row(before, after),
     ]
+
+
+async def _settled() -> Holdings:
+    """Count when as many guests wait as do when nothing is called for."""
+    await anyio.sleep(SETTLED_SECONDS)
+    return Holdings.now()
 
 
 async def _call_times(box: AsyncSandbox, count: int) -> list[float]:
     times: list[float] = []
     for _ in range(count):
         started = time.perf_counter()
-        (await box.run(PROGRAM)).unwrap()
+        await call(box)
         times.append(time.perf_counter() - started)
     return times
 
 
-def _change(before: Holdings, after: Holdings) -> str:
-    memory = [f"{holdings.memory_bytes / 2**20:.1f}" for holdings in (before, after)]
-    return (
-        f"descriptors {before.descriptors} to {after.descriptors}, "
-        f"threads {before.threads} to {after.threads}, "
-        f"children {before.children} to {after.children}, "
-        f"memory {memory[0]} to {memory[1]} MiB"
+def _growth_row(before: Holdings, after: Holdings) -> Row:
+    grown = before.growth(after)
+    changes = (
+        f"{field.name.replace('_', ' ')} {getattr(before, field.name):,} to "
+        f"{getattr(after, field.name):,}"
+        for field in fields(before)
     )
+    note = f"{'more ' + ', '.join(grown) if grown else 'nothing more'}: {', '.join(changes)}"
+    return Row(name=GROWTH, group=GROUP, amount=float(len(grown)), unit="kinds grown", note=note)

@@ -15,12 +15,13 @@ __all__ = ["ForkHelper", "fork_here"]
 
 HELPER: Final = """\
 import os, sys, time
-for _ in sys.stdin:
+for line in sys.stdin:
     started = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
+    for _ in range(int(line)):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
     print(time.perf_counter() - started, flush=True)
 """
 
@@ -34,12 +35,12 @@ class ForkHelper:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
-    def fork(self) -> float:
-        """Have it fork once; give the seconds until its child was reaped."""
+    def fork(self, times: int = 1) -> float:
+        """Have it fork so many times, one after the other; give the seconds of all of them."""
         if self._process.stdin is None or self._process.stdout is None:
             message = "the helper has no pipes"
             raise RuntimeError(message)
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{times}\n")
         return float(self._process.stdout.readline())
 
     def __enter__(self) -> Self:

@@ -9,8 +9,9 @@ from typing import Final
 
 from tests.benchmarks.rows import Row
 
-__all__ = ["measure_starts"]
+__all__ = ["GROUP", "measure_starts"]
 
+GROUP: Final = "starts"
 COMMAND: Final = Path(sys.executable).with_name("sandbox")
 PROGRAMS: Final = {
     "python -c pass": (sys.executable, "-c", "pass"),
@@ -24,15 +25,18 @@ PROGRAMS: Final = {
 }
 
 
-def measure_starts(count: int) -> list[Row]:
+async def measure_starts(count: int) -> list[Row]:
     """Measure each `count` times, all in turn; what does not work here says so."""
     working = {name: argv for name, argv in PROGRAMS.items() if _works(argv)}
     times: dict[str, list[float]] = {name: [] for name in working}
     for _ in range(count):
         for name, argv in working.items():
             times[name].append(_run_seconds(argv))
-    missing = [Row(name=name, note="does not work here") for name in PROGRAMS.keys() - working]
-    return [Row(name=name, seconds=tuple(times[name])) for name in working] + missing
+    missing = [
+        Row(name=name, group=GROUP, missing="does not work here")
+        for name in PROGRAMS.keys() - working
+    ]
+    return [Row(name=name, group=GROUP, seconds=tuple(times[name])) for name in working] + missing
 
 
 def _works(argv: Sequence[str]) -> bool:

@@ -30,9 +30,10 @@ OUR_MOUNTS = ("/run/sandbox", "/run/scratch", "/box", "/opt/python", "/opt/packa
 """Where guests have mounts of their own; other programs on this host mount elsewhere."""
 LOOK_SECONDS = 0.01
 PATIENCE_SECONDS = 10.0
-STEADY_SECONDS = 0.5
-WARM_PROCESSES = 4
-"""Keeper, zygote, and the two of a guest that waits for its call."""
+DEATH_OF_A_GUEST, DEATH_OF_A_CONTAINER = 0.05, 0.5
+"""Seconds in which what is dying has gone, ample."""
+WARM_PROCESSES = 6
+"""Keeper, zygote, and the two of each guest that waits, when one call ran at a time."""
 
 NewBackend = Callable[[], Backend]
 
@@ -68,11 +69,12 @@ def groups_of(owner: str) -> frozenset[str]:
 
 
 def _descriptor_kinds() -> tuple[str, ...]:
-    """Say what each open descriptor is: numbers of inodes differ from call to call."""
+    """Say what each open descriptor is; numbers of inodes and of groups differ by the call."""
     names: list[str] = []
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one that lists the folder
-            names.append(str(link.readlink()).partition(":[")[0])
+            name = str(link.readlink()).partition(":[")[0]
+            names.append(Path(name).name if name.startswith("/sys/fs/cgroup") else name)
     return tuple(sorted(names))
 
 
@@ -84,12 +86,16 @@ def _belongings_now(engine: DockerEngine | None) -> Belongings:
     return Belongings(
         processes=len(psutil.Process().children(recursive=True)),
         descriptors=tuple(kind for kind in descriptors if not engine or kind != "socket"),
-        # anyio keeps its worker threads for the next use, and ends them itself
-        threads=frozenset(each.name for each in threading.enumerate() if "worker" not in each.name),
+        threads=frozenset(each.name for each in threading.enumerate() if not _is_kept(each)),
         groups=len(groups_of(owner_name())),
         mounts=len([row for row in mounts.splitlines() if row.split()[1].startswith(OUR_MOUNTS)]),
         containers=len(_our_containers(engine)) if engine else 0,
     )
+
+
+def _is_kept(thread: threading.Thread) -> bool:
+    """Tell a worker that anyio or trio keeps for its next use, and ends itself."""
+    return "worker" in thread.name or thread.name.startswith("Trio thread")
 
 
 def _our_containers(engine: DockerEngine) -> list[RunningContainer]:
@@ -115,15 +121,15 @@ def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
 
 
 def is_warm(before: Belongings) -> Callable[[Belongings], bool]:
-    """Tell a sandbox that has all it keeps ready; a container that is going counts for a while."""
+    """Tell a sandbox that has all it keeps ready; what is just going counts for a while."""
     since = math.inf
 
     def tell(seen: Belongings) -> bool:
         nonlocal since
-        guests = seen.processes - before.processes >= WARM_PROCESSES
+        guests = seen.processes - before.processes == WARM_PROCESSES
         containers = seen.containers - before.containers == DEFAULT_WARM
         since = min(since, time.monotonic()) if guests or containers else math.inf
-        return guests or time.monotonic() - since > STEADY_SECONDS
+        return time.monotonic() - since > (DEATH_OF_A_GUEST if guests else DEATH_OF_A_CONTAINER)
 
     return tell
 

@@ -36,6 +36,8 @@ BOUNDS = [
     ("result_bytes", 1, 64 * MIB),
     ("result_depth", 1, 200),
     ("returned_files", 0, 10_000),
+    ("idle_seconds", 0.001, 86_400),
+    ("life_seconds", 0.001, 86_400),
     ("returned_bytes", 0, 1024**3),
 ]
 QUOTAS = [bound[0] for bound in BOUNDS]

@@ -1,0 +1,239 @@
+"""What a user holds of a session: one guest that answers several calls and keeps its state."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Self, TypeAlias
+
+import anyio
+
+from sandbox.backends.base import BackendSession, OnOutput
+from sandbox.call import Call, Command, Source
+from sandbox.engine import Engine
+from sandbox.errors import SessionLost
+from sandbox.functions import function_call
+from sandbox.loop_thread import LoopThread
+from sandbox.policy import Policy
+from sandbox.result import Result
+from sandbox.wire import Json
+
+__all__ = ["AsyncSession", "Session"]
+
+Files: TypeAlias = Mapping[str, bytes | str]
+
+
+class AsyncSession:
+    """A live interpreter for one caller. Use it as `async with box.session() as s`.
+
+    Its turns share variables, imports and the work folder, and run one at a time, each under the
+    policy's quotas for a call. A turn over its time is interrupted (SIGINT, KeyboardInterrupt) and
+    then goes alone; one that does not answer that within half a second, that fills the memory, or
+    that ends its process takes the session along: its Result says `session_lost`, and what follows
+    raises SessionLost. A session also ends quota.idle_seconds after its last turn, and
+    quota.life_seconds after its start.
+
+    All that a turn answers is said by a process in which untrusted code has run before: a value, an
+    exit code of a command. What it used and which limits it met the host saw itself.
+    """
+
+    def __init__(self, engine: Engine, policy: Policy, tenant: str) -> None:
+        """Start nothing. Sandbox.session() makes it."""
+        self._engine = engine
+        self._tenant = tenant
+        self._turns = 0
+        self._one_at_a_time = anyio.Lock(fast_acquire=True)
+        self._guest: BackendSession | None = None
+        self.policy = policy
+
+    async def run(
+        self,
+        source: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        files: Files | None = None,
+        expect_value: bool = True,
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run Python source in the session's main module; its last expression is the value.
+
+        inputs: JSON values, names in the module from now on. A value that is no data (a table, a
+        figure) is None in the Result, and in `display` in every form in which it shows itself.
+        """
+        self._turns += 1
+        call = Source(
+            source=source,
+            inputs=inputs or {},
+            name=f"turn-{self._turns}.py",
+            expect_value=expect_value,
+            files=_as_files(files),
+        )
+        return await self.execute(call, on_output=on_output)
+
+    async def call(
+        self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Result:
+        """Call a function, by "module:name" or itself, with JSON arguments; give its value."""
+        return await self.execute(function_call(function, args, kwargs, self.policy))
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Files | None = None,
+        stdin: bytes | str = b"",
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run a program to its end beside the interpreter, in the same work folder."""
+        content = stdin.encode() if isinstance(stdin, str) else bytes(stdin)
+        call = Command(argv=argv, files=_as_files(files), stdin=content)
+        return await self.execute(call, on_output=on_output)
+
+    async def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
+        """Run a call that was made before. Raises SessionLost, or as Sandbox.execute does.
+
+        Cancelling the task interrupts the turn; if that does not end it, the session is lost.
+        """
+        async with self._one_at_a_time:
+            guest = self._open_guest
+            turn = self._engine.turn
+            return await turn(guest, call, self.policy, on_output, tenant=self._tenant)
+
+    async def put(self, name: str, content: bytes | str) -> None:
+        """Write a file into the work folder, in place of one that is there.
+
+        Raises CallFailed where the guest cannot, as when its disk is full.
+        """
+        (await self.run("", files={name: content}, expect_value=False)).unwrap()
+
+    def get(self, name: str) -> bytes:
+        """Read a file of the work folder, at most quota.disk_bytes.
+
+        Raises OSError: FileNotFoundError where there is none, another for what is no regular file
+        or lies behind a link. Follows nothing, whatever the guest does meanwhile.
+        """
+        return self._open_guest.file(name)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Read the work folder as it is now: content by name, within the quota for returned files.
+
+        What is over that, or no regular file, is left out. A program that still writes may be seen
+        half-way.
+        """
+        return self._open_guest.files()
+
+    @property
+    def _open_guest(self) -> BackendSession:
+        if self._guest is None:
+            message = "the session is not open: use it as `with box.session() as s`"
+            raise SessionLost(message)
+        return self._guest
+
+    async def __aenter__(self) -> Self:
+        """Start the guest. Raises CannotEnforce, EngineFault, QueueFull, BudgetSpent."""
+        self._guest = await self._engine.open_session(self.policy)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the session and all that it left running; a second time does nothing."""
+        guest, self._guest = self._guest, None
+        if guest:
+            await guest.close()
+
+
+class Session:
+    """The blocking face of AsyncSession: the same methods and errors. Use it as `with`."""
+
+    def __init__(self, inner: AsyncSession, loop: LoopThread) -> None:
+        """Start nothing. Sandbox.session() makes it."""
+        self._inner = inner
+        self._loop = loop
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of every turn."""
+        return self._inner.policy
+
+    def run(
+        self,
+        source: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        files: Files | None = None,
+        expect_value: bool = True,
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run Python source; see AsyncSession.run."""
+        run = partial(
+            self._inner.run,
+            source,
+            inputs=inputs,
+            files=files,
+            expect_value=expect_value,
+            on_output=on_output,
+        )
+        return self._loop.wait(run)
+
+    def call(self, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Result:
+        """Call a function; see AsyncSession.call."""
+        return self._loop.wait(partial(self._inner.call, function, *args, **kwargs))
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Files | None = None,
+        stdin: bytes | str = b"",
+        on_output: OnOutput | None = None,
+    ) -> Result:
+        """Run a program; see AsyncSession.exec."""
+        execute = self._inner.exec
+        return self._loop.wait(
+            partial(execute, argv, files=files, stdin=stdin, on_output=on_output)
+        )
+
+    def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
+        """Run a call that was made before; see AsyncSession.execute."""
+        return self._loop.wait(partial(self._inner.execute, call, on_output=on_output))
+
+    def put(self, name: str, content: bytes | str) -> None:
+        """Write a file into the work folder; see AsyncSession.put."""
+        self._loop.wait(partial(self._inner.put, name, content))
+
+    def get(self, name: str) -> bytes:
+        """Read a file of the work folder; see AsyncSession.get."""
+
+        async def get() -> bytes:  # where the guest is watched
+            return self._inner.get(name)
+
+        return self._loop.wait(get)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Read the work folder; see AsyncSession.files."""
+
+        async def files() -> Mapping[str, bytes]:
+            return self._inner.files
+
+        return self._loop.wait(files)
+
+    def __enter__(self) -> Self:
+        """Start the guest; see AsyncSession.__aenter__."""
+        self._loop.wait(self._inner.__aenter__)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """End the session and all that it left running; a second time does nothing."""
+        self._loop.wait(self._inner.aclose)
+
+
+def _as_files(files: Files | None) -> dict[str, bytes]:
+    encoded = (files or {}).items()
+    return {name: text.encode() if isinstance(text, str) else bytes(text) for name, text in encoded}
