@@ -3,6 +3,8 @@
 import os
 
 WORK_FOLDER = "/box"
+BRANCHES_FOLDER = "/branches"
+"""Of this process; both change in a branch of a session."""
 
 
 def write_new(name: str, content: bytes) -> None:

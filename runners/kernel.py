@@ -9,6 +9,7 @@ import os
 import struct
 
 CLONE_PIDFD = 0x1000  # clone(2)
+CLONE_PARENT = 0x8000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -93,6 +94,21 @@ def clone(flags: int) -> tuple[int, int]:
     if pid < 0:
         raise OSError(number, f"clone: {os.strerror(number)}")
     return pid, pidfd.value
+
+
+def fork_beside() -> int:
+    """Fork; the child's parent is this process's own, which reaps it, clone(2) CLONE_PARENT."""
+    _python.PyOS_BeforeFork()
+    arguments = (ctypes.c_long(CLONE_PARENT | SIGCHLD), None, None, None, None)
+    pid: int = _libc.syscall(ctypes.c_long(NUMBER["clone"]), *arguments)
+    number = ctypes.get_errno()
+    if pid == 0:
+        _python.PyOS_AfterFork_Child()
+        return 0
+    _python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, f"clone: {os.strerror(number)}")
+    return pid
 
 
 def unshare(flags: int) -> None:

@@ -44,6 +44,8 @@ class Walls(NamedTuple):
     """What a zygote's guests are held to; made once from the policy."""
 
     scratch_options: str
+    private_folders: tuple[str, ...]
+    """Where the guest may write: all of them in one sized file system."""
     limits: tuple[tuple[int, int], ...]
     proc_masks: tuple[tuple[str, str], ...]
     own_network: bool
@@ -90,12 +92,13 @@ def _raise_loopback() -> None:
 
 
 def _mount_private(walls: Walls) -> int:
-    """Mount the one sized tmpfs behind /box, /tmp and /dev/shm, and the guest's own /proc."""
+    """Mount the one sized tmpfs behind the private folders, and the guest's own /proc."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, walls.scratch_options)
-    for name, target in (("box", "/box"), ("tmp", "/tmp"), ("shm", "/dev/shm")):  # noqa: S108 - guest's own
-        os.mkdir(f"{SCRATCH}/{name}", 0o700)
-        kernel.mount(f"{SCRATCH}/{name}", target, "", kernel.MS_BIND)
+    for target in walls.private_folders:
+        source = f"{SCRATCH}/{os.path.basename(target)}"
+        os.mkdir(source, 0o700)
+        kernel.mount(source, target, "", kernel.MS_BIND)
     kernel.unmount(SCRATCH)
     kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
     if walls.own_network:
@@ -125,6 +128,16 @@ def restrict_files(landlock: Landlock) -> None:
         os.close(descriptor)
     kernel.landlock_restrict(ruleset)
     os.close(ruleset)
+
+
+def keep_only(paths: list[str]) -> None:
+    """Give up all files but what lies at and below these paths, and signals to processes outside.
+
+    A second ruleset: what an earlier one denies stays denied.
+    """
+    handled = _handled(kernel.landlock_abi())
+    rules = tuple((path, _fitting(path, handled)) for path in paths)
+    restrict_files(Landlock(kernel.landlock_abi(), handled, rules))
 
 
 def plan_landlock(abi: int, rights: list[tuple[str, str]], *, may_execute: bool) -> Landlock:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import answer
+import branch
 import files
 import python
 
@@ -23,6 +24,8 @@ DATA = (bool, int, float, str, list, tuple, dict, type(None))
 TEXT = "text/plain"
 MOST_TEXT_CHARACTERS = 100_000
 MOST_DISPLAY_BYTES = 8 << 20
+NOTHING = None
+"""What a new branch answers: its session answers for it."""
 REPRESENTATIONS = (
     ("_repr_html_", "text/html"),
     ("_repr_markdown_", "text/markdown"),
@@ -44,15 +47,25 @@ def serve(read_turn: Callable[[], Turn], descriptor: int) -> None:
     while True:
         turn = read_turn()
         signal.signal(signal.SIGINT, interrupt)
-        body = b""
+        body: bytes | None = b""
         try:
-            body = _perform(turn, main)
+            body = _fork(turn) if turn["kind"] == "fork" else _perform(turn, main)
         except KeyboardInterrupt as error:  # it came while we told of the turn
             body = body or python.raised(error)
         finally:
             interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         _flush()
-        answer.send_bytes(descriptor, body or python.raised(KeyboardInterrupt()))
+        if body is not NOTHING:
+            answer.send_bytes(descriptor, body or python.raised(KeyboardInterrupt()))
+
+
+def _fork(turn: Turn) -> bytes | None:
+    """Fork; answer in the session, and nothing in the branch, which has told the host itself."""
+    try:
+        is_branch = branch.fork(turn)
+    except Exception as error:  # noqa: BLE001 - too many processes, threads: the host is told
+        return python.raised(error)
+    return NOTHING if is_branch else answer.encode({"value": None}, depth=2, limit_bytes=100)
 
 
 def _perform(turn: Turn, main: types.ModuleType) -> bytes:
@@ -94,12 +107,13 @@ def _show_value(value: Any, limits: dict[str, int]) -> bytes:
     What is not data has no value, and shows itself alone. Forms that are too large are left out.
     """
     display = _figures() | _bundle(value)
-    kept: Any = value if isinstance(value, DATA) else None
+    is_data = isinstance(value, DATA)
+    kept = cast("object", value) if is_data else None
     whole = answer.encode({"value": kept, "display": display}, **limits)
     if not answer.is_unfit(whole):
         return whole
     text = {kind: form for kind, form in display.items() if kind == TEXT}
-    shown = {} if isinstance(value, DATA) else text
+    shown = {} if is_data else text
     return answer.encode({"value": kept, "display": shown}, **limits)
 
 

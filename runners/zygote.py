@@ -73,6 +73,7 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
     )
     return lockdown.Walls(
         scratch_options=configuration["scratch_options"],
+        private_folders=tuple(configuration["private_folders"]),
         limits=tuple((limit, value) for limit, value in configuration["limits"]),
         proc_masks=tuple(
             (source, target)

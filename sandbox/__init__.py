@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sandbox.batch import Done
     from sandbox.box import AsyncSandbox, Sandbox
     from sandbox.call import Command, Function, Source
     from sandbox.errors import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         Quota,
     )
     from sandbox.result import CallFailed, Result
-    from sandbox.session import AsyncSession, Session
+    from sandbox.session import AsyncSession, AsyncSnapshot, Session, Snapshot
     from sandbox.tenants import Budget, Spent
     from sandbox.tools.answered import Answered, Called
     from sandbox.tools.audit import AuditLog
@@ -45,6 +46,7 @@ __all__ = [
     "Asked",
     "AsyncSandbox",
     "AsyncSession",
+    "AsyncSnapshot",
     "AuditLog",
     "BadCall",
     "BadPolicy",
@@ -57,6 +59,7 @@ __all__ = [
     "Command",
     "Context",
     "Data",
+    "Done",
     "Ended",
     "EngineFault",
     "Environment",
@@ -80,6 +83,7 @@ __all__ = [
     "SandboxExecutor",
     "Session",
     "SessionLost",
+    "Snapshot",
     "Source",
     "Spent",
     "Telemetry",
@@ -92,6 +96,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "batch": ("Done",),
     "box": ("AsyncSandbox", "Sandbox"),
     "call": ("Command", "Function", "Source"),
     "errors": (
@@ -104,7 +109,7 @@ _HOME = {
         *("Policy", "Quota"),
     ),
     "result": ("CallFailed", "Result"),
-    "session": ("AsyncSession", "Session"),
+    "session": ("AsyncSession", "AsyncSnapshot", "Session", "Snapshot"),
     "tenants": ("Budget", "Spent"),
     "tools.answered": ("Answered", "Called"),
     "tools.audit": ("AuditLog",),

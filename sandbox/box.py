@@ -168,7 +168,8 @@ class AsyncSandbox:
         """Give a session: `async with box.session() as s`. policy: this sandbox's by default."""
         self.check_open()
         chosen = self.policy if policy is None else as_policy(policy)
-        return AsyncSession(self._engine, chosen, self._tenant)
+        open_guest = partial(self._engine.open_session, chosen)
+        return AsyncSession(self._engine, chosen, self._tenant, open_guest)
 
     def map(
         self, calls: Calls, *, concurrency: int | None = None

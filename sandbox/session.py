@@ -1,6 +1,6 @@
 """What a user holds of a session: one guest that answers several calls and keeps its state."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -16,7 +16,7 @@ from sandbox.policy import Policy
 from sandbox.result import Result
 from sandbox.wire import Json
 
-__all__ = ["AsyncSession", "Session"]
+__all__ = ["AsyncSession", "AsyncSnapshot", "Session", "Snapshot"]
 
 Files: TypeAlias = Mapping[str, bytes | str]
 
@@ -35,10 +35,17 @@ class AsyncSession:
     exit code of a command. What it used and which limits it met the host saw itself.
     """
 
-    def __init__(self, engine: Engine, policy: Policy, tenant: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        tenant: str,
+        open_guest: Callable[[], Awaitable[BackendSession]],
+    ) -> None:
         """Start nothing. Sandbox.session() makes it."""
         self._engine = engine
         self._tenant = tenant
+        self._open = open_guest
         self._turns = 0
         self._one_at_a_time = anyio.Lock(fast_acquire=True)
         self._guest: BackendSession | None = None
@@ -97,6 +104,41 @@ class AsyncSession:
             turn = self._engine.turn
             return await turn(guest, call, self.policy, on_output, tenant=self._tenant)
 
+    async def fork(self, count: int = 1) -> "list[AsyncSession]":
+        """Copy the live interpreter with all its state, so often: sessions that go on from here.
+
+        Each has its own copy of the work folder, which is its current folder and not /box: what the
+        program opens by a relative name is its own. Each has memory, processes and processor time
+        of its own within the policy; disk is shared with the session. A branch ends with its
+        session at the latest. Open files and what lies in /tmp are shared, as after fork(2).
+
+        Raises BadCall for a session that runs threads, CannotEnforce without control groups or
+        Landlock, SessionLost. When one of several cannot be made, none is left.
+        """
+        branches: list[AsyncSession] = []
+        try:
+            for _ in range(count):
+                branches.append(await self.branch().__aenter__())  # noqa: PERF401 - kept if one fails
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                for branch in branches:
+                    await branch.aclose()
+            raise
+        return branches
+
+    async def freeze(self) -> "AsyncSnapshot":
+        """Keep a copy as it is now; sessions and calls start from it. It ends as a fork does."""
+        (branch,) = await self.fork()
+        return AsyncSnapshot(branch)
+
+    def branch(self) -> "AsyncSession":
+        """Give a copy that is made when it is entered: `async with s.branch() as b`. See fork()."""
+        return AsyncSession(self._engine, self.policy, self._tenant, self._fork_guest)
+
+    async def _fork_guest(self) -> BackendSession:
+        async with self._one_at_a_time:
+            return await self._open_guest.fork()
+
     async def put(self, name: str, content: bytes | str) -> None:
         """Write a file into the work folder, in place of one that is there.
 
@@ -130,7 +172,7 @@ class AsyncSession:
 
     async def __aenter__(self) -> Self:
         """Start the guest. Raises CannotEnforce, EngineFault, QueueFull, BudgetSpent."""
-        self._guest = await self._engine.open_session(self.policy)
+        self._guest = await self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,6 +184,35 @@ class AsyncSession:
         guest, self._guest = self._guest, None
         if guest:
             await guest.close()
+
+
+class AsyncSnapshot:
+    """A session that is kept as it was, and takes no turns: a template. Use it as `async with`."""
+
+    def __init__(self, frozen: AsyncSession) -> None:
+        """Keep it. AsyncSession.freeze() makes it."""
+        self._frozen = frozen
+
+    def session(self) -> AsyncSession:
+        """Give a session that starts from here: `async with snapshot.session() as s`."""
+        return self._frozen.branch()
+
+    async def run(self, source: str, *, inputs: Mapping[str, Json] | None = None) -> Result:
+        """Run Python source in a fresh copy, which is gone afterwards."""
+        async with self.session() as session:
+            return await session.run(source, inputs=inputs)
+
+    async def __aenter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End it; sessions that started from it go on."""
+        await self._frozen.aclose()
 
 
 class Session:
@@ -199,6 +270,15 @@ class Session:
         """Run a call that was made before; see AsyncSession.execute."""
         return self._loop.wait(partial(self._inner.execute, call, on_output=on_output))
 
+    def fork(self, count: int = 1) -> "list[Session]":
+        """Copy the live interpreter with all its state, so often; see AsyncSession.fork."""
+        branches = self._loop.wait(partial(self._inner.fork, count))
+        return [Session(branch, self._loop) for branch in branches]
+
+    def freeze(self) -> "Snapshot":
+        """Keep a copy as it is now; see AsyncSession.freeze."""
+        return Snapshot(self._loop.wait(self._inner.freeze), self._loop)
+
     def put(self, name: str, content: bytes | str) -> None:
         """Write a file into the work folder; see AsyncSession.put."""
         self._loop.wait(partial(self._inner.put, name, content))
@@ -231,6 +311,35 @@ class Session:
 
     def close(self) -> None:
         """End the session and all that it left running; a second time does nothing."""
+        self._loop.wait(self._inner.aclose)
+
+
+class Snapshot:
+    """The blocking face of AsyncSnapshot: the same methods and errors. Use it as `with`."""
+
+    def __init__(self, inner: AsyncSnapshot, loop: LoopThread) -> None:
+        """Keep it. Session.freeze() makes it."""
+        self._inner = inner
+        self._loop = loop
+
+    def session(self) -> Session:
+        """Give a session that starts from here: `with snapshot.session() as s`."""
+        return Session(self._inner.session(), self._loop)
+
+    def run(self, source: str, *, inputs: Mapping[str, Json] | None = None) -> Result:
+        """Run Python source in a fresh copy, which is gone afterwards."""
+        return self._loop.wait(partial(self._inner.run, source, inputs=inputs))
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """End it; sessions that started from it go on."""
         self._loop.wait(self._inner.aclose)
 
 

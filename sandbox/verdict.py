@@ -92,6 +92,8 @@ def _by_its_end(call: Call, seen: Sighting, quota: Quota) -> Verdict:
             return _exited(code, call, seen)
         case None if seen.lives_on:
             return _by_claim(seen.claim, call)
+        case None if seen.is_lost:
+            return _bad("error", "ProcessEnded", "its process ended without an answer")
         case None:
             return _bad("signal", "Killed", "its processes were killed from outside")
 

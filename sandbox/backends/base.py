@@ -63,6 +63,10 @@ class BackendSession(Protocol):
         """Run one call in it. Raises SessionLost if it is gone, EngineFault."""
         ...
 
+    async def fork(self) -> "BackendSession":
+        """Copy it as it is now, its files too. Raises CannotEnforce, BadCall, SessionLost."""
+        ...
+
     def files(self) -> Mapping[str, bytes]:
         """Copy out the work folder as it is now, within the quota for returned files."""
         ...

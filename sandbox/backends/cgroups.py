@@ -6,14 +6,16 @@ right on the folder: the kernel asks who opened the file.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
 from sandbox.backends.base import Limit
+from sandbox.backends.cgroup_files import counter, read, write, write_if_there
 from sandbox.policy import Quota
 
 __all__ = [
@@ -246,16 +248,16 @@ class CallGroup:
 
     def _set_limits(self, quota: Quota) -> None:
         memory, processes = str(quota.memory_bytes), str(quota.processes + INIT_PROCESSES)
-        _write(f"{self._pids}/pids.max", processes)
+        write(f"{self._pids}/pids.max", processes)
         if self._version == 2:
-            _write(f"{self._memory}/memory.max", memory)
-            _write(f"{self._memory}/memory.oom.group", "1")
-            _write_if_there(f"{self._memory}/memory.swap.max", "0")
+            write(f"{self._memory}/memory.max", memory)
+            write(f"{self._memory}/memory.oom.group", "1")
+            write_if_there(f"{self._memory}/memory.swap.max", "0")
             return
-        _write(f"{self._memory}/memory.limit_in_bytes", memory)
-        _write_if_there(f"{self._memory}/memory.memsw.limit_in_bytes", memory)
+        write(f"{self._memory}/memory.limit_in_bytes", memory)
+        write_if_there(f"{self._memory}/memory.memsw.limit_in_bytes", memory)
         # Version 1 counts the buffers of TCP apart.
-        _write_if_there(f"{self._memory}/memory.kmem.tcp.limit_in_bytes", memory)
+        write_if_there(f"{self._memory}/memory.kmem.tcp.limit_in_bytes", memory)
 
     def open_counters(self) -> None:
         """Open what is read once the call has ended, ahead of time: opening costs the most."""
@@ -274,7 +276,7 @@ class CallGroup:
     def _read(self, path: str) -> str:
         """Read a small file of the kernel's; "" if this kernel has none."""
         if (counter := self._counters.get(path)) is None:
-            return _read(path)
+            return read(path)
         try:
             return os.pread(counter, 4096, 0).decode()
         except OSError:  # the zygote has died, and its keeper removed the group
@@ -289,7 +291,7 @@ class CallGroup:
     def cpu_seconds(self) -> float:
         """Give the processor time of the whole tree so far, the dead included."""
         if self._version == 2:
-            return _counter(self._read(f"{self._cpu}/cpu.stat"), "usage_usec") / 1e6
+            return counter(self._read(f"{self._cpu}/cpu.stat"), "usage_usec") / 1e6
         return int(self._read(f"{self._cpu}/cpuacct.usage") or 0) / 1e9
 
     def peak_memory_bytes(self) -> int:
@@ -311,9 +313,27 @@ class CallGroup:
         """Count how often the kernel enforced each limit so far."""
         oom = "memory.events" if self._version == 2 else "memory.oom_control"
         return {
-            "processes": _counter(self._read(f"{self._pids}/pids.events"), "max"),
-            "memory": _counter(self._read(f"{self._memory}/{oom}"), "oom_kill"),
+            "processes": counter(self._read(f"{self._pids}/pids.events"), "max"),
+            "memory": counter(self._read(f"{self._memory}/{oom}"), "oom_kill"),
         }
+
+    def kill(self) -> bool:
+        """Kill every process in it; say whether there was none. One that forks may escape once."""
+        processes = self._processes()
+        with ExitStack() as stack:
+            held: dict[int, int] = {}
+            for process in processes:
+                with suppress(ProcessLookupError):
+                    held[process] = os.pidfd_open(process)
+                    stack.callback(os.close, held[process])
+            # Whose number is still in the group now is who it was: a number may have been reused.
+            for process in self._processes() & held.keys():
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(held[process], signal.SIGKILL)
+        return not processes
+
+    def _processes(self) -> set[int]:
+        return {int(process) for process in read(f"{self._pids}/cgroup.procs").split()}
 
     def give_back(self) -> None:
         """Remove it now, or when the next one is made."""
@@ -339,7 +359,7 @@ def _share_out(folder: Path, controllers: frozenset[str]) -> None:
     """Give controllers to the groups below one of the second version. Raises OSError."""
     missing = controllers - _names(folder / "cgroup.subtree_control")
     if missing:
-        _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(missing)))
+        write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(missing)))
 
 
 def stale_groups(is_alive: Callable[[str], bool]) -> list[Path]:
@@ -351,37 +371,3 @@ def stale_groups(is_alive: Callable[[str], bool]) -> list[Path]:
 
 def _owner_of(folder: Path) -> str:
     return folder.name.removeprefix(PREFIX).rpartition("-")[0]
-
-
-def _read(path: str) -> str:
-    """Read a small file of the kernel's; "" if this kernel has none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return ""
-    try:
-        return os.read(descriptor, 4096).decode()
-    finally:
-        os.close(descriptor)
-
-
-def _counter(text: str, name: str) -> int:
-    """Read one line "name value" of a flat keyed file; 0 if it is not there."""
-    for line in text.splitlines():
-        key, _, value = line.partition(" ")
-        if key == name:
-            return int(value)
-    return 0
-
-
-def _write(path: str | Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
-
-
-def _write_if_there(path: str, text: str) -> None:
-    with suppress(FileNotFoundError):
-        _write(path, text)

@@ -38,11 +38,15 @@ class Channels:
     def make_reader(self, take: Taker) -> int:
         """Make a pipe from the guest, its bytes taken as they come; give the guest's end."""
         ours, theirs = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(ours, False)
         _give_to_guest(theirs)
+        self.adopt_reader(ours, take)
+        return theirs
+
+    def adopt_reader(self, ours: int, take: Taker) -> None:
+        """Read from a descriptor that is ours already; it is closed with the others."""
+        os.set_blocking(ours, False)
         self._readers[ours] = take
         self.on_ready(ours, lambda: self._read(ours))
-        return theirs
 
     def make_writer(self) -> tuple[int, int]:
         """Make a pipe to the guest; give our end, for send(), and the guest's."""

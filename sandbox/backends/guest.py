@@ -80,12 +80,7 @@ class Guest:
 
     async def launch(self) -> None:
         """Ask the zygote for it; it comes up by itself. Raises EngineFault."""
-        self._stdin, stdin = self._channels.make_writer()
-        stdout = self._channels.make_reader(self._take_stdout)
-        stderr = self._channels.make_reader(self._take_stderr)
-        self._payload, payload = self._channels.make_writer()
-        answer = self._channels.make_reader(self._take_answer)
-        theirs = [stdin, stdout, stderr, payload, answer]
+        theirs = self._make_pipes()
         try:
             if self._group:
                 self._group.open_counters()
@@ -98,6 +93,17 @@ class Guest:
             for descriptor in theirs:
                 os.close(descriptor)
             self._theirs.close()
+
+    def _make_pipes(self) -> list[int]:
+        """Make its pipes; give its ends: stdin, stdout, stderr, payload, answer."""
+        self._stdin, stdin = self._channels.make_writer()
+        stdout = self._channels.make_reader(self._take_stdout)
+        stderr = self._channels.make_reader(self._take_stderr)
+        self._payload, payload = self._channels.make_writer()
+        return [stdin, stdout, stderr, payload, self._make_answer_channel()]
+
+    def _make_answer_channel(self) -> int:
+        return self._channels.make_reader(self._take_answer)
 
     @property
     def is_usable(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from sandbox.call import Call, Command, Function, Handler, Source
 from sandbox.policy import Quota
 
-__all__ = ["encode_call", "encode_session", "encode_turn"]
+__all__ = ["encode_call", "encode_fork", "encode_session", "encode_turn"]
 
 
 def encode_call(call: Call, quota: Quota) -> bytes:
@@ -19,6 +19,11 @@ def encode_call(call: Call, quota: Quota) -> bytes:
 def encode_session() -> bytes:
     """Write what makes a guest a session's: turns follow it."""
     return _with_length({"kind": "session", "files": []})
+
+
+def encode_fork(folder: str) -> bytes:
+    """Write the turn that has a session fork itself, with a folder of this name for the copy."""
+    return _with_length({"kind": "fork", "files": [], "folder": folder})
 
 
 def encode_turn(call: Call, quota: Quota) -> bytes:

@@ -8,7 +8,15 @@ from typing import Final
 
 import psutil
 
-__all__ = ["boot_id", "is_alive", "owner_name", "pid_of", "signal_main", "start_time"]
+__all__ = [
+    "boot_id",
+    "is_alive",
+    "namespace_of",
+    "owner_name",
+    "pid_of",
+    "signal_main",
+    "start_time",
+]
 
 MAIN: Final = "2"
 """The number of a call's main process in its own pid namespace."""
@@ -25,13 +33,13 @@ def start_time(pid: int) -> int:
 
 def owner_name() -> str:
     """Name this process so that no later one with the same number is mistaken for it."""
-    return f"{os.getpid()}-{start_time(os.getpid())}-{_pid_namespace(os.getpid())}"
+    return f"{os.getpid()}-{start_time(os.getpid())}-{namespace_of(os.getpid())}"
 
 
 def is_alive(owner: str) -> bool:
     """Say whether the process that owner_name() named still runs."""
     pid, started, namespace = (*owner.split("-"), "", "")[:3]
-    if namespace != _pid_namespace(os.getpid()):
+    if namespace != namespace_of(os.getpid()):
         return True  # its number means nothing here; whoever shares its namespace can tell
     return pid.isdigit() and started.isdigit() and start_time(int(pid)) == int(started) != 0
 
@@ -41,7 +49,7 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def _pid_namespace(pid: int) -> str:
+def namespace_of(pid: int) -> str:
     """Give the number of a process's pid namespace, pid_namespaces(7)."""
     return str(Path(f"/proc/{pid}/ns/pid").stat().st_ino)
 

@@ -4,7 +4,10 @@ What it says is a claim, as with every guest; what the host sees is its death, i
 clock. A turn over its time is interrupted, and goes alone if the program lets it; else all goes.
 """
 
+import os
 import signal
+import socket
+import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,7 +22,8 @@ from sandbox.backends.heard import Heard
 from sandbox.backends.limits import backstop_seconds
 from sandbox.backends.meter import Meter
 from sandbox.backends.payload import encode_session, encode_turn
-from sandbox.backends.processes import signal_main
+from sandbox.backends.processes import namespace_of, pid_of, signal_main
+from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, Command
 from sandbox.collect import Collected, collect_files, read_file, usage
 from sandbox.errors import SessionLost
@@ -50,8 +54,66 @@ class SessionGuest(Guest):
     _interrupted_at = 0.0
     _lives_until = 0.0
     _why_lost = ""
+    _deadlines: dict["SessionGuest", float]
     on_close: Callable[[], None] | None = None
     """Called once when it is closed."""
+
+    def _make_answer_channel(self) -> int:
+        """Make a socket instead of a pipe: descriptors of branches go the other way."""
+        self._deadlines = {}
+        self._talk, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._channels.adopt_reader(os.dup(self._talk.fileno()), self._take_answer)
+        return theirs.detach()
+
+    # Its branches, which live within it
+
+    @property
+    def zygote(self) -> Zygote:
+        """What it was cloned from."""
+        return self._zygote
+
+    @property
+    def root(self) -> "SessionGuest":
+        """The session in whose guest it lives: itself, but for a branch."""
+        return self
+
+    @property
+    def lives_until(self) -> float:
+        """When its time is up, on the monotonic clock."""
+        return self._lives_until
+
+    async def ask_for_branch(self, turn: bytes, descriptors: list[int]) -> Sighting:
+        """Have it fork itself, the copy with these descriptors. Raises as turn() does."""
+        self._check_lives()
+        socket.send_fds(self._talk, [b"F"], descriptors)
+        return await self._ask(turn, None)
+
+    def is_kin(self, pidfd: int) -> bool:
+        """Say whether a live process is one of this guest's: of the namespace of its PID 1."""
+        try:
+            return namespace_of(pid_of(pidfd)) == namespace_of(pid_of(self._pidfd))
+        except (OSError, ValueError):
+            return False
+
+    def has_on_disk(self, folder: int) -> bool:
+        """Say whether a descriptor is of a folder on this guest's own file system."""
+        status = os.fstat(folder)
+        return stat.S_ISDIR(status.st_mode) and status.st_dev == os.fstat(self._work_folder).st_dev
+
+    def let_branch_live(self, branch: "SessionGuest", seconds: float) -> None:
+        """Have the whole guest live as long as the one of the session and its branches that may."""
+        self._deadlines[branch] = time.monotonic() + seconds
+        left = max(self._deadlines.values()) - time.monotonic()
+        super()._let_live(max(0.0, left))
+
+    def forget_branch(self, branch: "SessionGuest") -> None:
+        """Leave out the time of a branch that is closed."""
+        self._deadlines.pop(branch, None)
+
+    def _let_live(self, seconds: float) -> None:
+        self.let_branch_live(self, seconds)
+
+    # Its turns
 
     async def open(self) -> None:
         """Wait until it is ready, and tell it that it is a session's. Raises EngineFault."""
@@ -68,8 +130,15 @@ class SessionGuest(Guest):
 
         A caller that is cancelled interrupts the turn; what does not answer that is killed.
         """
+        seen = await self._ask(encode_turn(call, self._quota), on_output)
+        if seen.lives_on and isinstance(call, Command) and isinstance(seen.claim, Returned):
+            return _as_of_a_command(seen, seen.claim)
+        return seen
+
+    async def _ask(self, turn: bytes, on_output: OnOutput | None) -> Sighting:
+        """Hand a turn over and see it through."""
         self._check_lives()
-        self._begin(call, on_output)
+        self._begin(turn, on_output)
         try:
             while not (self._heard.is_answered or self.is_over):
                 await self._step(self._next_moment())
@@ -77,7 +146,7 @@ class SessionGuest(Guest):
         except BaseException:
             await self._give_up_turn()
             raise
-        return await self._end_turn(call)
+        return await self._end_turn()
 
     def _check_lives(self) -> None:
         """Raise SessionLost for a session that is gone, or that spoke unasked."""
@@ -95,7 +164,7 @@ class SessionGuest(Guest):
     def _lose(self, reason: str) -> None:
         self._why_lost = self._why_lost or f"the session is lost: {reason}: open another"
 
-    def _begin(self, call: Call, on_output: OnOutput | None) -> None:
+    def _begin(self, turn: bytes, on_output: OnOutput | None) -> None:
         self._heard.on_output = on_output
         self._asked_at = time.monotonic()
         self._ended_at = self._interrupted_at = 0.0
@@ -104,7 +173,7 @@ class SessionGuest(Guest):
         self._meter.count_from_now()
         self._refused_before = self._group.refusals() if self._group else {}
         self._let_live(backstop_seconds(self._quota) + INTERRUPT_SECONDS)
-        self._channels.send_more(self._payload, encode_turn(call, self._quota))
+        self._channels.send_more(self._payload, turn)
 
     def _deadline(self) -> float:
         if self._interrupted_at:
@@ -126,9 +195,12 @@ class SessionGuest(Guest):
         self._stopped_by = self._stopped_by or limit
         if not self._interrupted_at:
             self._interrupted_at = time.monotonic()
-            signal_main(self._pidfd, signal.SIGINT)
+            self._send_interrupt()
         elif time.monotonic() >= self._deadline():
             self._kill()
+
+    def _send_interrupt(self) -> None:
+        signal_main(self._pidfd, signal.SIGINT)
 
     async def _give_up_turn(self) -> None:
         """End a turn whose caller went: it alone, if it answers soon enough."""
@@ -144,7 +216,7 @@ class SessionGuest(Guest):
             self._lose("a turn was given up and did not end")
             self._kill()
 
-    async def _end_turn(self, call: Call) -> Sighting:
+    async def _end_turn(self) -> Sighting:
         """Say what was seen of a turn; without an answer to it nothing of the session is left."""
         answered_at = time.monotonic()
         self._channels.handle()  # what was written before the answer is there
@@ -155,7 +227,7 @@ class SessionGuest(Guest):
         else:
             self._lose("its last turn took it along")
             await self._see_it_die()
-        seen = self._turn_sighting(call, lives_on=lives_on)
+        seen = self._turn_sighting(lives_on=lives_on)
         self._rest_now()
         return seen
 
@@ -166,13 +238,10 @@ class SessionGuest(Guest):
             await self._step(self._last_moment())
         self._channels.drain()
 
-    def _turn_sighting(self, call: Call, *, lives_on: bool) -> Sighting:
+    def _turn_sighting(self, *, lives_on: bool) -> Sighting:
         self._gone_at = max(self._ended_at, time.monotonic())
         seen = self._sighting(usage(self._work_folder), NOTHING_COLLECTED)
-        seen = replace(seen, lives_on=lives_on, is_lost=not lives_on, prepared_seconds=0.0)
-        if lives_on and isinstance(call, Command) and isinstance(seen.claim, Returned):
-            return _as_of_a_command(seen, seen.claim)
-        return seen
+        return replace(seen, lives_on=lives_on, is_lost=not lives_on, prepared_seconds=0.0)
 
     def _limits_hit(self) -> frozenset[Limit]:
         if self._group:
@@ -185,6 +254,12 @@ class SessionGuest(Guest):
         left = self._lives_until - time.monotonic()
         self._let_live(max(0.0, min(self._quota.idle_seconds, left)))
 
+    async def fork(self) -> "SessionGuest":
+        """Copy it as it is now, its files too. Raises CannotEnforce, BadCall, SessionLost."""
+        from sandbox.backends.branch_guest import fork_session  # noqa: PLC0415 - it stands on this
+
+        return await fork_session(self)
+
     async def close(self) -> None:
         """Kill it, wait until its last process is dead, and give everything back."""
         self._lose("it was closed")
@@ -192,6 +267,7 @@ class SessionGuest(Guest):
         if on_close:
             on_close()
         await super().close()
+        self._talk.close()
 
     # Its files
 

@@ -15,7 +15,7 @@ import cloudpickle
 from sandbox.policy import FullNetwork, InstalledPackages, ListedPrograms, NoPrograms, Policy
 from sandbox.shipped import RUNNERS
 
-__all__ = ["Interpreter", "View", "plan_view"]
+__all__ = ["Interpreter", "View", "plan_view", "private_folders"]
 
 Step = dict[str, Any]
 
@@ -25,6 +25,8 @@ GUEST_LIBRARY: Final = f"{OURS}/library"
 PREFIX: Final = "/opt/python"
 PACKAGES: Final = "/opt/packages"
 
+PRIVATE_FOLDERS: Final = ("/box", "/tmp", "/dev/shm")  # noqa: S108 - the guest's
+BRANCHES: Final = "/branches"
 SYSTEM_FOLDERS: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES: Final = (
     "/etc/ld.so.cache",
@@ -119,22 +121,30 @@ class View:
     python_path: tuple[str, ...]
 
 
-def plan_view(policy: Policy, interpreter: Interpreter, *, is_counted: bool) -> View:
+def private_folders(*, is_for_sessions: bool) -> tuple[str, ...]:
+    """Name the folders that guests may write to; a session's branches have theirs in one more."""
+    return (*PRIVATE_FOLDERS, BRANCHES) if is_for_sessions else PRIVATE_FOLDERS
+
+
+def plan_view(
+    policy: Policy, interpreter: Interpreter, *, is_counted: bool, is_for_sessions: bool = False
+) -> View:
     """Plan the file system for a policy: the system read-only, the grants, and nothing else.
 
     is_counted: whether a control group counts the guest's memory.
     """
+    private = private_folders(is_for_sessions=is_for_sessions)
     packages = _package_paths(policy, interpreter)
     steps = [
         *_system_steps(policy),
         *_device_steps(is_counted=is_counted),
         *_interpreter_steps(interpreter, packages),
         *_grant_steps(policy),
-        *_own_steps(policy),
+        *_own_steps(policy, private),
     ]
     return View(
         steps=tuple(steps),
-        rights=tuple(_rights(policy, steps)),
+        rights=tuple(_rights(policy, steps, private)),
         proc_masks=tuple(_proc_masks()),
         python_path=(GUEST_LIBRARY, *packages.values()),
     )
@@ -204,9 +214,9 @@ def _grant_steps(policy: Policy) -> Iterator[Step]:
         yield _bind(grant.at, os.path.realpath(grant.path), write=grant.access == "write")
 
 
-def _own_steps(policy: Policy) -> Iterator[Step]:
+def _own_steps(policy: Policy, private: Iterable[str]) -> Iterator[Step]:
     """Make the guest's own folders, ours, and files that tell of the policy, not the host."""
-    for folder in ("/box", "/tmp", "/dev/shm", "/proc", "/run/scratch"):  # noqa: S108 - the guest's
+    for folder in (*private, "/proc", "/run/scratch"):
         yield {"kind": "folder", "target": folder}
     yield _bind(GUEST_RUNNERS, str(RUNNERS))
     yield _bind(f"{GUEST_LIBRARY}/cloudpickle", str(Path(cloudpickle.__file__).parent))
@@ -227,7 +237,9 @@ def _proc_masks() -> Iterator[tuple[str, str]]:
         yield f"{OURS}/empty", f"/proc/{name}"
 
 
-def _rights(policy: Policy, steps: Iterable[Step]) -> Iterator[tuple[str, str]]:
+def _rights(
+    policy: Policy, steps: Iterable[Step], private: Iterable[str]
+) -> Iterator[tuple[str, str]]:
     """Say again, for Landlock, what may be done where; it knows nothing of the mounts."""
     run = "run" if not isinstance(policy.programs, NoPrograms | ListedPrograms) else "read"
     yield "/", "list"
@@ -237,7 +249,7 @@ def _rights(policy: Policy, steps: Iterable[Step]) -> Iterator[tuple[str, str]]:
         yield folder, "read"
     for folder in ("/dev", "/proc"):
         yield folder, "device"
-    for folder in ("/box", "/tmp", "/dev/shm"):  # noqa: S108 - the guest's
+    for folder in private:
         yield folder, "write"
     granted = {grant.at for grant in policy.files}
     for step in steps:

@@ -24,7 +24,7 @@ from sandbox.backends.limits import (
 )
 from sandbox.backends.processes import owner_name
 from sandbox.backends.seccomp import compile_filter
-from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view
+from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view, private_folders
 from sandbox.errors import CannotEnforce, EngineFault
 from sandbox.policy import FullNetwork, NoPrograms, Policy
 from sandbox.shipped import RUNNERS
@@ -87,7 +87,10 @@ class Zygote:
         try:
             self._launch_keeper()
             view = plan_view(
-                self.plan.policy, self.plan.interpreter, is_counted=self.group is not None
+                self.plan.policy,
+                self.plan.interpreter,
+                is_counted=self.group is not None,
+                is_for_sessions=self.plan.is_for_sessions,
             )
             await self._send(self._keeper_message(view))
             if self.group:  # only now: the keeper, which knows of it, removes it after a crash
@@ -152,6 +155,7 @@ class Zygote:
             "rights": view.rights,
             "may_execute": not isinstance(policy.programs, NoPrograms),
             "scratch_options": scratch,
+            "private_folders": private_folders(is_for_sessions=self.plan.is_for_sessions),
             "limits": process_limits(
                 quota, is_counted=is_counted, cpu_seconds=self._most_cpu_seconds()
             ),

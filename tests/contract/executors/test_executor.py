@@ -209,7 +209,8 @@ PROGRAMS: dict[str, tuple[str, str, str]] = {
 
 
 def run_program(program: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-u", "-c", program]
+    # Python 3.12 warns of any fork beside a thread
+    command = [sys.executable, "-u", "-W", "ignore::DeprecationWarning", "-c", program]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
 
