@@ -189,6 +189,8 @@ class _Sender:
         """Leave cloudpickle as it was."""
         for module in self._registered:
             _cloudpickle.unregister_pickle_by_value(module)
+        # They hold this in turn, and what was pickled would live until the next collection.
+        del self._pickler, self._reduce, self._describe
 
     def _reduce_considered(self, sent: Any) -> Any:
         """Decide about each thing that has a module before cloudpickle does."""

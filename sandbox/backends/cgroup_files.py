@@ -29,6 +29,7 @@ def counter(text: str, name: str) -> int:
 
 
 def write(path: str | Path, text: str) -> None:
+    """Write a small file of the kernel's. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode())
@@ -37,5 +38,6 @@ def write(path: str | Path, text: str) -> None:
 
 
 def write_if_there(path: str, text: str) -> None:
+    """Write one that not every kernel has."""
     with suppress(FileNotFoundError):
         write(path, text)

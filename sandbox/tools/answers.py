@@ -25,6 +25,7 @@ __all__ = [
     "outcome_of",
     "refused",
     "repeated",
+    "spent",
     "unknown_tool",
     "unsuccessful",
 ]
@@ -111,6 +112,14 @@ def repeated(name: str) -> Said:
         "ran it may have stopped, or run it still. It was not run again. Find out whether it had "
         "its effect before you call it anew.",
         f"{name} was interrupted earlier, and whether it took effect is not known.",
+    )
+
+
+def spent(name: str) -> Said:
+    """Say that a tool has used up what it may spend in all."""
+    return Said(
+        f"{name} was not run: it has spent all that it may use. Do without it.",
+        f"{name} was not run: it has used up what it may use in all.",
     )
 
 

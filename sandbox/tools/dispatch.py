@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 
 import anyio
 
-from sandbox.errors import BadCall, SandboxError, Started
+from sandbox.errors import BadCall, BudgetSpent, SandboxError, Started
 from sandbox.providers.envelope import Provider, ToolCall
 from sandbox.tools import answers
 from sandbox.tools.answered import Called
@@ -205,7 +205,9 @@ class OneCall:
         if isinstance(fault, SandboxError) and self._started == "unknown":
             self._started = fault.started
         said = answers.faulty(self._name, self._started)
-        if isinstance(fault, BadCall) and self._started == "no":
+        if isinstance(fault, BudgetSpent):
+            said = answers.spent(self._name)
+        elif isinstance(fault, BadCall) and self._started == "no":
             said = answers.cannot_run(self._name)
         return self._teller.refusal("fault", said, self._started)
 

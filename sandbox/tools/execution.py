@@ -16,6 +16,7 @@ from sandbox.engine import Engine
 from sandbox.functions import handler_call
 from sandbox.policy import Policy
 from sandbox.result import ErrorInfo, Result, Usage
+from sandbox.tenants import Bounds, Budget
 from sandbox.tools.arguments import Checked
 from sandbox.tools.context import Context
 from sandbox.tools.host import HostCall, run_on_host
@@ -40,6 +41,7 @@ class Settings:
     backend: BackendLike | None
     preload: tuple[str, ...]
     parallel: int
+    budget: Budget | None = None
 
 
 _HELD: ContextVar[tuple["Places", ...]] = ContextVar("held", default=())
@@ -121,7 +123,8 @@ class Places:
         begun = time.monotonic()
         last = execution.wall_seconds + policy.quota.grace_seconds + UNWIND_SECONDS
         with anyio.move_on_after(None if execution.context.deadline is None else last):
-            return await guests.engine.execute(_handler(execution), policy, None, on_partial)
+            execute, name = guests.engine.execute, execution.tool.name
+            return await execute(_handler(execution), policy, None, on_partial, tenant=name)
         return Result(
             status="timeout",
             error=ErrorInfo(type="LimitExceeded", message="over the time of its turn: killed"),
@@ -140,7 +143,8 @@ class Places:
         if name not in self._guests:
             own = PRELOAD if name == "subprocess" else ()
             made = as_backend(backend, (*own, *self._settings.preload))
-            self._guests[name] = _Guests(Engine(made, self._settings.parallel), made)
+            bounds = Bounds(parallel=self._settings.parallel, budget=self._settings.budget)
+            self._guests[name] = _Guests(Engine(made, bounds), made)
         return self._guests[name]
 
     async def aclose(self) -> None:

@@ -16,6 +16,7 @@ from sandbox.loop_thread import LoopThread
 from sandbox.policy import Policy
 from sandbox.providers import Definitions, encode_definitions, read_turn
 from sandbox.providers.envelope import Provider, Turn
+from sandbox.tenants import Budget
 from sandbox.tools.answered import Answered, Called
 from sandbox.tools.approval import Approve
 from sandbox.tools.capture import Cutter
@@ -40,7 +41,9 @@ class Toolset:
 
     policy: what calls run under, "tool" by default; a tool may have its own. backend: where guests
     come from; by default "subprocess" or "docker", as the policy's isolation asks. parallel: calls
-    that run at once, the others wait in order; four per processor by default. ledger: where calls
+    that run at once, the others wait in order; four per processor by default. budget: what each
+    tool may spend in guests in all, in each event loop; a call over it is answered, not run; by
+    default nothing is counted. ledger: where calls
     that ran are kept, so that none runs twice: a file that outlives this program, ":memory:" (the
     default), a Ledger, or None for none; a call is known again by its id, tool, arguments and the
     context's user. hooks: what the application sees of each call. preload:
@@ -58,6 +61,7 @@ class Toolset:
         *,
         backend: BackendLike | None = None,
         parallel: int | None = None,
+        budget: Budget | None = None,
         ledger: Ledger | str | Path | None = MEMORY,
         hooks: Sequence[HookLike] = (),
         preload: Sequence[str] = (),
@@ -81,7 +85,8 @@ class Toolset:
             ),
         )
         places = parallel or 4 * (os.cpu_count() or 1)
-        self._homes = Homes(Settings(backend=backend, preload=tuple(preload), parallel=places))
+        settings = Settings(backend=backend, preload=tuple(preload), parallel=places, budget=budget)
+        self._homes = Homes(settings)
         self._loop = LoopThread()
         self._is_closed = False
 

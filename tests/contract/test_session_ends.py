@@ -371,7 +371,9 @@ def test_turns_are_charged_to_their_tenant(new_backend: NewBackend) -> None:
         with box.tenant("a").session() as session, box.tenant("b").session():
             session.run("print('four')")
             session.run("print('four')")
-        spent = [(box.tenant(name).spent().calls, box.tenant(name).spent().output_bytes) for name in "ab"]
+        spent = [
+            (box.tenant(name).spent().calls, box.tenant(name).spent().output_bytes) for name in "ab"
+        ]
 
     assert spent == [(2, 10), (0, 0)]
 

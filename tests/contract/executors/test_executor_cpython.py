@@ -34,8 +34,6 @@ LEFT_OUT: Final[dict[str, str]] = {
     "ExecutorTest.test_submit_keyword": "compares a value with a tuple, and JSON has none",
     "ExecutorTest.test_map_exception": "compares values with tuples, and JSON has none",
     "ExecutorTest.test_free_reference": "values are objects of its own class: they are not JSON",
-    "ExecutorTest.test_no_stale_references": "functions._Sender and its pickler hold each other: "
-    "what was pickled lives until the next collection",
     "ExecutorShutdownTest.test_interpreter_shutdown": "imports the class from concurrent.futures, "
     "and looks for what a guest prints: see test_a_program_ends_with_what_it_submitted",
     "ExecutorShutdownTest.test_hang_gh83386": "ditto",
