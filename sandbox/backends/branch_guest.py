@@ -125,6 +125,7 @@ class BranchGuest(SessionGuest):
                 await anyio.wait_readable(self._pidfd)
                 await self._empty_group()
         self._is_reaped = True
+        self._deadlines.clear()
         await super().close()
 
     async def _empty_group(self) -> None:

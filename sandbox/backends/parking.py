@@ -35,7 +35,9 @@ class WarmZygote:
         """Start nothing."""
         self._zygote = zygote
         self._parked: deque[Guest] = deque()
-        self._running = self._sessions = 0
+        self._running = 0
+        self._opening = 0
+        self._sessions: set[SessionGuest] = set()
         self._most_running = 0
         self._has_work = anyio.Event()
         self._background = Background()
@@ -48,7 +50,7 @@ class WarmZygote:
     @property
     def is_idle(self) -> bool:
         """Whether no call runs on it, and no session lives."""
-        return self._running == 0 and self._sessions == 0
+        return not (self._running or self._opening or self._sessions)
 
     async def start(self) -> None:
         """Start the zygote. Raises EngineFault or CannotEnforce; leaves nothing."""
@@ -72,13 +74,16 @@ class WarmZygote:
 
     async def session(self) -> SessionGuest:
         """Give a guest for a session; whoever takes it closes it."""
-        self._sessions += 1
+        self._opening += 1
         self._has_work.set()
         try:
-            return await self._open_session()
-        except BaseException:
-            self._sessions -= 1
-            raise
+            guest = await self._open_session()
+        finally:
+            self._opening -= 1
+        self._sessions.add(guest)
+        guest.on_close = self._sessions.discard
+        self._background.start(self._park)
+        return guest
 
     async def _open_session(self) -> SessionGuest:
         guest = await self._take()
@@ -90,12 +95,7 @@ class WarmZygote:
         except BaseException:
             await guest.close()
             raise
-        guest.on_close = self._forget_session
-        self._background.start(self._park)
         return guest
-
-    def _forget_session(self) -> None:
-        self._sessions -= 1
 
     async def _take(self) -> Guest:
         while self._parked:
@@ -156,7 +156,9 @@ class WarmZygote:
         """End the parked guests and the zygote."""
         self._zygote.let_go()  # all of them go with it
         self._has_work.set()
+        await self._background.wait()
+        while self._sessions:
+            await self._sessions.pop().close()
         while self._parked:
             await self._parked.popleft().close()
-        await self._background.wait()
         await self._zygote.aclose()

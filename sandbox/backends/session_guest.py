@@ -55,7 +55,7 @@ class SessionGuest(Guest):
     _lives_until = 0.0
     _why_lost = ""
     _deadlines: dict["SessionGuest", float]
-    on_close: Callable[[], None] | None = None
+    on_close: "Callable[[SessionGuest], None] | None" = None
     """Called once when it is closed."""
 
     def _make_answer_channel(self) -> int:
@@ -261,11 +261,13 @@ class SessionGuest(Guest):
         return await fork_session(self)
 
     async def close(self) -> None:
-        """Kill it, wait until its last process is dead, and give everything back."""
+        """Kill it and its branches, wait until the last process is dead, give everything back."""
         self._lose("it was closed")
+        for branch in [each for each in self._deadlines if each is not self]:
+            await branch.close()
         on_close, self.on_close = self.on_close, None
         if on_close:
-            on_close()
+            on_close(self)
         await super().close()
         self._talk.close()
 
