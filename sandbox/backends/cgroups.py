@@ -196,7 +196,7 @@ class ZygoteGroup:
 
     def add_call(self, quota: Quota) -> "CallGroup":
         """Make the groups of one call, with its limits set."""
-        self._busy = [group for group in self._busy if not group.remove()]
+        self.clear()
         self._calls += 1
         folders = {
             controller: folder / str(self._calls)
@@ -205,6 +205,11 @@ class ZygoteGroup:
         }
         version = self._hierarchies[0].version
         return CallGroup(version, folders, quota, self._busy)
+
+    def clear(self) -> bool:
+        """Remove the groups of calls that were still busy at their end; say if none is left."""
+        self._busy[:] = [group for group in self._busy if not group.remove()]
+        return not self._busy
 
     def remove(self) -> bool:
         """Remove what is left of them, and say whether all are gone. The keeper does the same."""
@@ -283,10 +288,14 @@ class CallGroup:
             return ""
 
     def open_entrances(self) -> list[int]:
-        """Open what the guest writes itself into; the caller closes the descriptors."""
-        return [
-            os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for folder in self._unique
-        ]
+        """Open what the guest, one thread then, writes itself into; the caller closes them.
+
+        On version 1 a thread that moves itself takes no lock of the whole machine; a process that
+        is moved waits for a grace period of the kernel's, 5 ms a move here.
+        """
+        name = "tasks" if self._version == 1 else "cgroup.procs"
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        return [os.open(f"{folder}/{name}", flags) for folder in self._unique]
 
     def cpu_seconds(self) -> float:
         """Give the processor time of the whole tree so far, the dead included."""

@@ -20,6 +20,7 @@ __all__ = ["IDLE_SECONDS", "WarmZygote"]
 SPARE: Final = 1
 """Guests that wait besides one for each call that ran at once of late."""
 MOST_PARKED: Final = 8
+CLEARING_ROUNDS, CLEARING_PAUSE_SECONDS = 100, 0.01
 IDLE_SECONDS: Final = 10.0
 """After so long without a call all that wait but one are given back."""
 
@@ -110,8 +111,16 @@ class WarmZygote:
         await self._park()
         if guest:
             await guest.close()
+            await self._clear_groups()
         if self.is_idle and self.is_usable:
             await self._give_back_when_idle()
+
+    async def _clear_groups(self) -> None:
+        """Remove the group of a call: its last process may still be on its way out."""
+        for _ in range(CLEARING_ROUNDS):
+            if not self._zygote.group or self._zygote.group.clear():
+                return
+            await anyio.sleep(CLEARING_PAUSE_SECONDS)
 
     async def _park(self) -> None:
         """Launch what is missing. Each comes up by itself, in its own time."""

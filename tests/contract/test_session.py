@@ -1,4 +1,4 @@
-"""A session keeps what its turns made: names, imports, files; each turn gives a value of its own."""
+"""A session keeps what its turns made: names, imports, files; each turn gives its own value."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -42,8 +42,10 @@ KEPT = {
     "a file": ("open('kept', 'w').write('42')", "int(open('kept').read())", 42),
     "the folder": ("import os\nos.mkdir('d')\nos.chdir('d')", "os.getcwd()", "/box/d"),
     "a thread": (
-        "import threading\nheld = threading.Event()\n"
-        "threading.Thread(target=held.wait, daemon=True).start()",
+        (
+            "import threading\nheld = threading.Event()\n"
+            "threading.Thread(target=held.wait, daemon=True).start()"
+        ),
         "threading.active_count()",
         2,
     ),
@@ -97,17 +99,21 @@ def test_a_traceback_shows_the_line_of_the_turn_that_it_is_in(box: Sandbox) -> N
 
 def test_output_is_given_while_the_turn_runs(turns: Session) -> None:
     heard: list[tuple[str, bytes]] = []
-    turns.run("print('now', flush=True)", on_output=lambda *chunk: heard.append(chunk))
+
+    def hear(stream: str, chunk: bytes) -> None:
+        heard.append((stream, chunk))
+
+    turns.run("print('now', flush=True)", on_output=hear)
 
     assert heard == [("stdout", b"now\n")]
 
 
 def test_a_listener_of_one_turn_hears_nothing_of_the_next(turns: Session) -> None:
-    heard: list[tuple[str, bytes]] = []
-    turns.run("1", on_output=lambda *chunk: heard.append(chunk))
+    heard: list[bytes] = []
+    turns.run("print('first')", on_output=lambda _, chunk: heard.append(chunk))
     turns.run("print('next')")
 
-    assert heard == []
+    assert heard == [b"first\n"]
 
 
 VALUES = {
@@ -157,7 +163,7 @@ def test_without_a_wish_for_a_value_there_is_none(turns: Session) -> None:
     assert (result.value, dict(result.display)) == (None, {})
 
 
-CALLS = {
+CALLS: dict[str, tuple[str, tuple[object, ...], dict[str, object], int]] = {
     "by name": ("math:factorial", (5,), {}, 120),
     "with keywords": ("builtins:int", ("2a",), {"base": 16}, 42),
 }
@@ -178,7 +184,10 @@ def test_a_function_that_a_turn_made_is_called_by_name(box: Sandbox) -> None:
 def test_a_function_of_the_host_is_called_by_value(turns: Session) -> None:
     offset = 2
 
-    assert turns.call(lambda number: number + offset, 40).unwrap() == 42
+    def add(number: int) -> int:
+        return number + offset
+
+    assert turns.call(add, 40).unwrap() == 42
 
 
 def test_a_coroutine_is_awaited(turns: Session) -> None:
@@ -257,7 +266,7 @@ def test_a_result_names_the_policy_of_the_session(box: Sandbox) -> None:
 
 
 def test_a_session_that_was_not_opened_says_how(box: Sandbox) -> None:
-    with pytest.raises(SessionLost, match="with box.session"):
+    with pytest.raises(SessionLost, match=r"with box\.session"):
         box.session().run("1")
 
 

