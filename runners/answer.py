@@ -6,6 +6,7 @@ import struct
 from typing import Any, cast
 
 ANSWER, PARTIAL, NOTE = 1, 2, 3
+PLAIN = {list, tuple, str, int, float, bool, type(None)}
 HEADER = struct.Struct(">IB")
 
 
@@ -47,21 +48,29 @@ def is_unfit(body: bytes) -> bool:
 
 def _encode(document: dict[str, Any], depth: int) -> bytes:
     text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    _check_depth(document, depth)
-    if text.count("{") > 1:  # the first is the answer's own
+    if not _is_plain(document, depth):
         json.loads(text, object_pairs_hook=_unique)
     return text.encode()  # a lone surrogate is refused here
 
 
-def _check_depth(document: dict[str, Any], depth: int) -> None:
-    """Refuse what is nested too deep, level by level: no recursion of our own."""
+def _is_plain(document: dict[str, Any], depth: int) -> bool:
+    """Say whether all keys are strings, which then differ in JSON too.
+
+    Refuses what is nested too deep, level by level: no recursion of our own.
+    """
     level: list[Any] = list(document.values())
+    is_plain = True
     for _ in range(depth):
+        is_plain = is_plain and all(_has_plain_keys(value) for value in level)
         level = [inner for value in level for inner in _children(value)]
         if not level:
-            return
+            return is_plain
     reason = f"the value is nested deeper than {depth} levels: quota.result_depth"
     raise NotJson(reason)
+
+
+def _has_plain_keys(value: Any) -> bool:
+    return type(value) in PLAIN or (type(value) is dict and {*map(type, value)} <= {str})
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

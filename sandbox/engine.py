@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from sandbox.backends.base import Backend, BackendSession, OnOutput, OnPartial, Sighting, Stream
-from sandbox.call import Call, Command, quota_of
+from sandbox.call import Call, Command, Handler, quota_of
 from sandbox.errors import BadCall, SandboxError
 from sandbox.policy import NoPrograms, Policy, Quota
 from sandbox.result import Enforced, ErrorInfo, Phases, Result, Usage
@@ -69,6 +69,7 @@ class Engine:
         tenant: str = NAMELESS,
     ) -> Result:
         """Run one call in a session. Raises SessionLost, and SandboxError for faults of our own."""
+        _check_turn(call)
         enforced = self._backend.enforced(policy)
         if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
             return _denied(policy, enforced)
@@ -137,6 +138,16 @@ class _Place:
         could = (time.monotonic() - self._entered) * self._quota.cpus
         cpu_seconds = min(could, self._quota.cpu_seconds)
         return Spent(cpu_seconds=cpu_seconds, output_bytes=self._heard_bytes)
+
+
+def _check_turn(call: Call) -> None:
+    """Raise BadCall for what only a guest of its own can be given."""
+    if isinstance(call, Handler):
+        message = f"the handler {call.name} needs a guest of its own: run it in a Toolset"
+        raise BadCall(message)
+    if call.stdin and not isinstance(call, Command):
+        message = "a turn of a session has no standard input: use inputs, or put() a file"
+        raise BadCall(message)
 
 
 def _check_files(call: Call, policy: Policy) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from sandbox import Policy, Sandbox, SandboxError
+from sandbox.backends import parking
 from sandbox.backends.base import Backend
 from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.docker import DockerBackend
@@ -18,6 +19,7 @@ from sandbox.backends.images import tag_of
 from sandbox.backends.subprocess import SubprocessBackend
 
 MOST_WARM = 6
+parking.IDLE_SECONDS = 3600.0  # what a sandbox keeps ready does not go while tests count it
 
 settings.register_profile("sandbox", database=None)  # the suite may lie where nobody can write
 settings.load_profile("sandbox")

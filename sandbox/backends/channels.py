@@ -14,6 +14,8 @@ UNPRIVILEGED_USER: Final = 65534
 """Who guests are on the host when the host is root."""
 
 READ_BYTES: Final = 1 << 18
+READS_AT_ONCE: Final = 32
+"""Then the others have their turn."""
 
 Handler: TypeAlias = Callable[[], object]
 Taker: TypeAlias = Callable[[bytes], None]
@@ -46,7 +48,7 @@ class Channels:
         """Read from a descriptor that is ours already; it is closed with the others."""
         os.set_blocking(ours, False)
         self._readers[ours] = take
-        self.on_ready(ours, lambda: self._read(ours))
+        self.on_ready(ours, lambda: self._read_on(ours))
 
     def make_writer(self) -> tuple[int, int]:
         """Make a pipe to the guest; give our end, for send(), and the guest's."""
@@ -96,6 +98,12 @@ class Channels:
         for descriptor in [*self._readers, *self._rest]:
             self._forget(descriptor)
         self._poll.close()
+
+    def _read_on(self, descriptor: int) -> None:
+        """Take what is there, and what a guest writes meanwhile: a wait costs more than a read."""
+        for _ in range(READS_AT_ONCE):
+            if not self._read(descriptor):
+                return
 
     def _read(self, descriptor: int) -> bool:
         """Take one chunk; say whether there may be more."""

@@ -365,13 +365,21 @@ class Guest:
     async def close(self) -> None:
         """Kill it if it lives, wait until its last process is dead, and give everything back."""
         self._heard.hush()
-        with anyio.CancelScope(shield=True), anyio.move_on_after(DEATH_SECONDS):
-            while not self._is_reaped and not self._fault:
-                self._kill()
-                await self._channels.wait(float("inf"))
-            if self._pidfd >= 0 and not self._is_reaped:  # nobody is there to say it
-                self._kill()
-                await anyio.wait_readable(self._pidfd)
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(DEATH_SECONDS):
+                await self._see_it_die()
+        finally:  # also where the event loop ends under this
+            self._give_back()
+
+    async def _see_it_die(self) -> None:
+        while not self._is_reaped and not self._fault:
+            self._kill()
+            await self._channels.wait(float("inf"))
+        if self._pidfd >= 0 and not self._is_reaped:  # nobody is there to say it
+            self._kill()
+            await anyio.wait_readable(self._pidfd)
+
+    def _give_back(self) -> None:
         self._channels.close()
         self._status.close()
         self._theirs.close()

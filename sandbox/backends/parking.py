@@ -21,7 +21,7 @@ SPARE: Final = 1
 """Guests that wait besides one for each call that ran at once of late."""
 MOST_PARKED: Final = 8
 CLEARING_ROUNDS, CLEARING_PAUSE_SECONDS = 100, 0.01
-IDLE_SECONDS: Final = 10.0
+IDLE_SECONDS = 10.0
 """After so long without a call all that wait but one are given back."""
 
 

@@ -226,12 +226,12 @@ class SessionGuest(Guest):
             self._ended_at = answered_at
         else:
             self._lose("its last turn took it along")
-            await self._see_it_die()
+            await self._end_all()
         seen = self._turn_sighting(lives_on=lives_on)
         self._rest_now()
         return seen
 
-    async def _see_it_die(self) -> None:
+    async def _end_all(self) -> None:
         """Kill what is left; the verdict waits for the last death."""
         self._kill()
         while not self._is_reaped:
@@ -269,6 +269,9 @@ class SessionGuest(Guest):
         if on_close:
             on_close(self)
         await super().close()
+
+    def _give_back(self) -> None:
+        super()._give_back()
         self._talk.close()
 
     # Its files

@@ -6,15 +6,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import anyio
 import psutil
 import pytest
 
 import sandbox
-from sandbox import AsyncSandbox, BadCall, Policy, Sandbox, SessionLost
-from sandbox.session import AsyncSession, Session
+from sandbox import BadCall, Policy, Sandbox
+from sandbox.session import Session
 from tests.contract.conftest import (
     Belongings,
     BelongingsNow,
@@ -30,7 +28,6 @@ pytestmark = pytest.mark.differs(
     "gvisor",
     reason="branches need control groups: see test_fork_refused.py, test_docker.py",
 )
-each_loop = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 CHECKOUT = Path(sandbox.__file__).parents[1]
 KEPT_PROCESSES = 6
 """Keeper, zygote, and the two of the session and of the guest that waits for the next one."""
@@ -115,9 +112,6 @@ ACTS: dict[str, Callable[[Session], object]] = {
     "a snapshot": of_a_snapshot,
     "a line of branches closed from above": closed_from_above,
     "a refusal": refused,
-    "no close": lambda session: session.fork(3),
-    "no close of a snapshot": lambda session: session.freeze(),
-    "no close of a branch of a branch": lambda session: session.fork()[0].fork(2)[0].run("1"),
 }
 each_act = pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
 
@@ -146,6 +140,29 @@ def test_a_sandbox_closed_after_branches_leaves_nothing_at_all(
         act(session)
 
     assert belongings() == before
+
+
+UNCLOSED: dict[str, Callable[[Session], object]] = {
+    "branches": lambda session: session.fork(3),
+    "a snapshot": lambda session: session.freeze(),
+    "branches of a branch": lambda session: session.fork()[0].fork(2)[0].run("1"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", UNCLOSED.values(), ids=UNCLOSED.keys())
+def test_branches_that_nobody_closed_are_closed_with_their_session(
+    new_backend: NewBackend, belongings: BelongingsNow, act: Callable[[Session], object]
+) -> None:
+    cold = belongings()
+    with short(new_backend) as box:
+        with box.session() as session:
+            session.run("x = 42").unwrap()
+        before = wait_for(belongings, lambda seen: seen.processes - cold.processes == 4)
+        with box.session() as session:
+            act(session)
+
+        assert wait_for(belongings, before.__eq__) == before
 
 
 @pytest.mark.slow
@@ -193,104 +210,6 @@ def test_fifty_branches_in_a_row_leave_nothing(
         assert wait_for(belongings, before.__eq__) == before
 
 
-# What fails, and who gives up
-
-
-def test_a_lost_session_is_not_forked(box: Sandbox) -> None:
-    with box.session() as session:
-        session.run("import os\nos._exit(3)")
-
-        with pytest.raises(SessionLost):
-            session.fork()
-
-
-def test_a_closed_session_is_not_forked(box: Sandbox) -> None:
-    with box.session() as session:
-        session.run("x = 42").unwrap()
-
-    with pytest.raises(SessionLost):
-        session.fork()
-
-
-def test_a_closed_branch_takes_no_turn(box: Sandbox) -> None:
-    with box.session() as session:
-        (branch,) = session.fork()
-        branch.close()
-
-        with pytest.raises(SessionLost):
-            branch.run("42")
-
-
-Act = Callable[[AsyncSession], Any]
-
-
-def leaves(new_backend: NewBackend, look: BelongingsNow, loop: str, act: Act) -> object:
-    """Give a value of a session after an act, and what was there before and after the sandbox."""
-
-    async def test() -> object:
-        async with AsyncSandbox(backend=new_backend()) as box, box.session() as session:
-            await session.run("x = 42")
-            await act(session)
-            try:
-                return (await session.run("x")).value
-            except SessionLost:
-                return "lost"
-
-    before = look()
-    value = anyio.run(test, backend=loop)
-    return value, wait_for(look, before.__eq__) == before
-
-
-@each_loop
-@pytest.mark.slow
-@pytest.mark.parametrize("first_milliseconds", [0, 5, 10, 15])
-def test_a_fork_cancelled_at_any_moment_leaves_nothing(
-    new_backend: NewBackend, belongings: BelongingsNow, loop: str, first_milliseconds: int
-) -> None:
-    async def act(session: AsyncSession) -> None:
-        for number in range(10):
-            with (
-                anyio.move_on_after((first_milliseconds + number / 2) / 1000),
-                suppress(SessionLost),
-            ):
-                await session.fork(3)
-                await anyio.sleep_forever()
-
-    value, is_clean = leaves(new_backend, belongings, loop, act)  # type: ignore[misc]
-
-    assert (value in {42, "lost"}, is_clean) == (True, True)
-
-
-@each_loop
-def test_a_session_whose_fork_was_cancelled_before_it_began_goes_on(
-    new_backend: NewBackend, belongings: BelongingsNow, loop: str
-) -> None:
-    async def act(session: AsyncSession) -> None:
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            await session.fork(2)
-
-    assert leaves(new_backend, belongings, loop, act) == (42, True)
-
-
-@each_loop
-def test_branches_made_at_the_same_time_are_all_there(
-    new_backend: NewBackend, belongings: BelongingsNow, loop: str
-) -> None:
-    made: list[object] = []
-
-    async def fork(session: AsyncSession) -> None:
-        async with session.branch() as branch:
-            made.append((await branch.run("x")).value)
-
-    async def act(session: AsyncSession) -> None:
-        async with anyio.create_task_group() as tasks:
-            for _ in range(5):
-                tasks.start_soon(fork, session)
-
-    assert (leaves(new_backend, belongings, loop, act), made) == ((42, True), [42] * 5)
-
-
 # The death of the host
 
 HOST = """
@@ -298,7 +217,7 @@ import os, sys
 from sandbox import Sandbox
 from sandbox.backends.processes import owner_name
 from sandbox.backends.subprocess import SubprocessBackend
-with Sandbox(backend=SubprocessBackend(use_control_groups=True)) as box, box.session() as session:
+with Sandbox(backend=SubprocessBackend(use_control_groups={counted})) as box, box.session() as session:
     (child,) = session.fork(3)[0].fork()
     for branch in (session, child):
         branch.run({child!r}).unwrap()
@@ -314,9 +233,10 @@ LASTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("last", LASTS.values(), ids=LASTS.keys())
-def test_killing_the_host_of_branches_leaves_nothing(last: str) -> None:
+def test_killing_the_host_of_branches_leaves_nothing(mechanism: str, last: str) -> None:
     name = f"left-{secrets.token_hex(4)}"
-    program = HOST.format(child=CHILD.format(name=name), last=last)
+    counted, child = mechanism == "cgroup", CHILD.format(name=name)
+    program = HOST.format(counted=counted, child=child, last=last)
     with subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=CHECKOUT,

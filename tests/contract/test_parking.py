@@ -1,7 +1,5 @@
 """Guests that wait: each is used once and as good as new, and as many wait as the load asks for."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -187,7 +185,7 @@ class Waiting:
                 all_run.set()
 
         def run(_: int) -> None:
-            self.box.run("print(1)\nimport time\ntime.sleep(0.3)", on_output=say)
+            self.box.run("import os, time\nos.write(1, b'1')\ntime.sleep(0.3)", on_output=say)
 
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(run, range(count)))
@@ -245,42 +243,37 @@ def test_a_call_after_guests_were_given_back_works(
     assert waiting.box.run("42").value == 42
 
 
-def kill(guests: list[psutil.Process]) -> None:
-    """Kill guests that wait, and see them dead."""
-    for guest in guests:
+def kill_all(waiting: Waiting, *, whole: bool) -> None:
+    """Kill the guests that wait, or only the program in each, and see the last of them reaped."""
+    guests = waiting.guests()
+    for each in guests if whole else [main for guest in guests for main in guest.children()]:
         with suppress(psutil.NoSuchProcess):
-            os.kill(guest.pid, signal.SIGKILL)
-    psutil.wait_procs(guests, timeout=10)
+            each.kill()
+    assert wait_until(waiting.are(0))
 
 
-def test_a_call_works_though_all_that_waited_were_killed(waiting: Waiting) -> None:
+each_victim = pytest.mark.parametrize("whole", [True, False], ids=["guest", "program"])
+
+
+@each_victim
+def test_a_call_works_though_all_that_waited_were_killed(waiting: Waiting, *, whole: bool) -> None:
     waiting.box.run("1")
     wait_until(waiting.are(2))
-    kill(waiting.guests())
+    kill_all(waiting, whole=whole)
 
     assert waiting.box.run("42").value == 42
 
 
-def test_guests_that_were_killed_while_they_waited_are_replaced(waiting: Waiting) -> None:
+@each_victim
+def test_guests_that_were_killed_while_they_waited_are_replaced(
+    waiting: Waiting, *, whole: bool
+) -> None:
     waiting.box.run("1")
     wait_until(waiting.are(2))
-    dead = {each.pid for each in waiting.guests()}
-    kill(waiting.guests())
+    kill_all(waiting, whole=whole)
     waiting.box.run("1")
 
     assert wait_until(waiting.are(2))
-    assert dead.isdisjoint(each.pid for each in waiting.guests())
-
-
-@pytest.mark.parametrize("what", ["main", "both"])
-def test_a_call_works_though_the_program_of_a_guest_was_killed(waiting: Waiting, what: str) -> None:
-    waiting.box.run("1")
-    wait_until(waiting.are(2))
-    guests = waiting.guests()
-    kill([child for guest in guests for child in guest.children()])
-    kill(guests if what == "both" else [])
-
-    assert waiting.box.run("42").value == 42
 
 
 def test_a_guest_is_used_once(waiting: Waiting) -> None:

@@ -103,17 +103,17 @@ def test_output_is_given_while_the_turn_runs(turns: Session) -> None:
     def hear(stream: str, chunk: bytes) -> None:
         heard.append((stream, chunk))
 
-    turns.run("print('now', flush=True)", on_output=hear)
+    turns.run("import os\nos.write(2, b'now') == 3", on_output=hear)
 
-    assert heard == [("stdout", b"now\n")]
+    assert heard == [("stderr", b"now")]
 
 
 def test_a_listener_of_one_turn_hears_nothing_of_the_next(turns: Session) -> None:
     heard: list[bytes] = []
-    turns.run("print('first')", on_output=lambda _, chunk: heard.append(chunk))
+    turns.run("import os\nos.write(1, b'first')", on_output=lambda _, chunk: heard.append(chunk))
     turns.run("print('next')")
 
-    assert heard == [b"first\n"]
+    assert heard == [b"first"]
 
 
 VALUES = {
