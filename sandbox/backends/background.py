@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
@@ -10,11 +11,14 @@ __all__ = ["Background"]
 
 Job = Callable[[], Awaitable[None]]
 
+END_SECONDS: Final = 20.0
+"""Ample for all jobs that still run; those of a loop that was dropped never end."""
+
 
 class Background:
     """Jobs on the event loop of the calls, outside of any task group: no call waits for them.
 
-    A loop that ends first cancels them; what they hold is then the kernel's to clear.
+    A loop that ends first cancels them, maybe before their first step.
     """
 
     def __init__(self) -> None:
@@ -27,22 +31,34 @@ class Background:
         """Start a job; it must end by itself."""
         self._count += 1
         if (trio := sys.modules.get("trio")) and trio.lowlevel.in_trio_task():
-            trio.lowlevel.spawn_system_task(self._run, job)
+            trio.lowlevel.spawn_system_task(self._run_to_its_end, job)
             return
-        task = asyncio.get_running_loop().create_task(self._run(job))
+        task = asyncio.get_running_loop().create_task(_run(job))
         self._tasks.add(task)  # a loop keeps no reference of its own
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end_task)
 
-    async def _run(self, job: Job) -> None:
+    async def _run_to_its_end(self, job: Job) -> None:
         try:
             await job()
         finally:
-            self._count -= 1
-            if not self._count:
-                self._is_quiet.set()
-                self._is_quiet = anyio.Event()
+            self._end()
+
+    def _end_task(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._end()
+
+    def _end(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self._is_quiet.set()
+            self._is_quiet = anyio.Event()
 
     async def wait(self) -> None:
         """Wait until every job has ended."""
-        while self._count:
-            await self._is_quiet.wait()
+        with anyio.move_on_after(END_SECONDS):
+            while self._count:
+                await self._is_quiet.wait()
+
+
+async def _run(job: Job) -> None:
+    await job()

@@ -67,7 +67,7 @@ class Guest:
         self._pidfd = self._work_folder = -1
         self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
-        self._is_locked_down = self._is_killed = False
+        self._is_locked_down = self._is_killed = self._is_given_back = False
         self._is_reaped = self._is_asked_to_end = self._is_overrun = self._is_alone = False
         self._fault = ""
         self._ended: InitReport | None = None
@@ -365,6 +365,8 @@ class Guest:
     async def close(self) -> None:
         """Kill it if it lives, wait until its last process is dead, and give everything back."""
         self._heard.hush()
+        if self._is_given_back:
+            return
         try:
             with anyio.CancelScope(shield=True), anyio.move_on_after(DEATH_SECONDS):
                 await self._see_it_die()
@@ -380,6 +382,7 @@ class Guest:
             await anyio.wait_readable(self._pidfd)
 
     def _give_back(self) -> None:
+        self._is_given_back = True
         self._channels.close()
         self._status.close()
         self._theirs.close()

@@ -39,6 +39,7 @@ class WarmZygote:
         self._running = 0
         self._opening = 0
         self._sessions: set[SessionGuest] = set()
+        self._leaving: set[Guest] = set()
         self._most_running = 0
         self._has_work = anyio.Event()
         self._background = Background()
@@ -71,7 +72,9 @@ class WarmZygote:
             if guest and not guest.is_over:
                 await guest.close()
             self._running -= 1
-            self._background.start(partial(self._after_a_call, guest))
+            if guest:
+                self._leaving.add(guest)
+                self._background.start(partial(self._after_a_call, guest))
 
     async def session(self) -> SessionGuest:
         """Give a guest for a session; whoever takes it closes it."""
@@ -106,12 +109,12 @@ class WarmZygote:
             await guest.close()
         return await self._launch()
 
-    async def _after_a_call(self, guest: Guest | None) -> None:
+    async def _after_a_call(self, guest: Guest) -> None:
         """Park guests for the next calls, and clear away what is left of one."""
         await self._park()
-        if guest:
-            await guest.close()
-            await self._clear_groups()
+        await guest.close()
+        self._leaving.discard(guest)
+        await self._clear_groups()
         if self.is_idle and self.is_usable:
             await self._give_back_when_idle()
 
@@ -168,6 +171,8 @@ class WarmZygote:
         await self._background.wait()
         while self._sessions:
             await self._sessions.pop().close()
+        while self._leaving:  # where an event loop ended before their turn came
+            await self._leaving.pop().close()
         while self._parked:
             await self._parked.popleft().close()
         await self._zygote.aclose()

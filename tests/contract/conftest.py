@@ -113,6 +113,19 @@ def wait_for(look: BelongingsNow, is_there: Callable[[Belongings], bool]) -> Bel
     return seen
 
 
+def settled(look: BelongingsNow) -> Belongings:
+    """Look until nothing changes any more: other sandboxes may clear away behind their calls."""
+    last, since = look(), time.monotonic()
+
+    def is_steady(seen: Belongings) -> bool:
+        nonlocal last, since
+        if seen != last:
+            last, since = seen, time.monotonic()
+        return time.monotonic() - since > DEATH_OF_A_GUEST
+
+    return wait_for(look, is_steady)
+
+
 def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
     """Warm a new sandbox up and wait for all that it keeps ready for its next call."""
     before = look()

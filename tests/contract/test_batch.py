@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import AsyncSandbox, Command, Function, Policy, Sandbox, Source
 from sandbox.call import Call
-from tests.contract.conftest import BelongingsNow, NewBackend
+from tests.contract.conftest import BelongingsNow, NewBackend, settled
 from tests.contract.engines import wait_until
 
 pytestmark = pytest.mark.slow
@@ -80,7 +80,7 @@ def test_a_sandbox_serves_on_after_a_map_was_left(patient: Sandbox, sleepers: Sl
 
 
 def test_a_map_leaves_nothing(new_backend: NewBackend, belongings: BelongingsNow) -> None:
-    before = belongings()
+    before = settled(belongings)
     with Sandbox(backend=new_backend(), parallel=4) as box:
         list(box.map([QUICK] * 20))
 

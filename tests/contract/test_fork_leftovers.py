@@ -217,7 +217,8 @@ import os, sys
 from sandbox import Sandbox
 from sandbox.backends.processes import owner_name
 from sandbox.backends.subprocess import SubprocessBackend
-with Sandbox(backend=SubprocessBackend(use_control_groups={counted})) as box, box.session() as session:
+backend = SubprocessBackend(use_control_groups={counted})
+with Sandbox(backend=backend) as box, box.session() as session:
     (child,) = session.fork(3)[0].fork()
     for branch in (session, child):
         branch.run({child!r}).unwrap()

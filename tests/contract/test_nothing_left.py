@@ -13,7 +13,7 @@ import pytest
 
 from sandbox import EngineFault, Policy, Sandbox
 from sandbox.result import Result
-from tests.contract.conftest import BelongingsNow, NewBackend, wait_for, when_warm
+from tests.contract.conftest import BelongingsNow, NewBackend, settled, wait_for, when_warm
 
 OWN_PROCESSES = "a container has no processes of ours on this host: see test_docker_faults.py"
 
@@ -78,7 +78,7 @@ def test_a_call_leaves_nothing_of_it(
 def test_a_closed_sandbox_leaves_nothing_at_all(
     new_backend: NewBackend, belongings: BelongingsNow, call: Callable[[Sandbox], Result]
 ) -> None:
-    before = belongings()
+    before = settled(belongings)
 
     with suppress(LookupError), Sandbox(backend=new_backend()) as box:
         call(box)
@@ -107,7 +107,7 @@ def test_two_hundred_calls_leave_nothing(short: Sandbox, belongings: BelongingsN
 
 
 def test_a_sandbox_that_ran_nothing_leaves_nothing(belongings: BelongingsNow) -> None:
-    before = belongings()
+    before = settled(belongings)
 
     with Sandbox():
         pass
@@ -224,7 +224,7 @@ def answer_after_at_most_one_fault(box: Sandbox) -> object:
 def test_a_fault_leaves_nothing(
     new_backend: NewBackend, belongings: BelongingsNow, who: int
 ) -> None:
-    before = belongings()
+    before = settled(belongings)
 
     with Sandbox(backend=new_backend()) as box:
         victim = keeper_and_zygote(box)[who]
@@ -256,7 +256,7 @@ def test_a_guest_killed_from_outside_is_told_as_a_signal(new_backend: NewBackend
 def test_a_stopped_zygote_ends_with_its_sandbox(
     new_backend: NewBackend, belongings: BelongingsNow
 ) -> None:
-    before = belongings()
+    before = settled(belongings)
 
     with Sandbox(backend=new_backend()) as box:
         _, zygote = keeper_and_zygote(box)

@@ -18,7 +18,7 @@ from sandbox import Context, Image, Policy, Progress, Resource, Toolset
 from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.policy import FileGrant
 from sandbox.tools.answered import Called
-from tests.contract.conftest import BelongingsNow, NewBackend, wait_for
+from tests.contract.conftest import BelongingsNow, NewBackend, settled, wait_for
 from tests.unit.tools.turns import Options, call_of, text_of, turn_of, value_of
 
 WALL_SECONDS, GRACE_SECONDS = 0.3, 0.2
@@ -342,7 +342,7 @@ def test_the_engine_s_deadline_is_not_a_timeout_error(deaf_tools: Toolset) -> No
 
 @pytest.mark.slow
 def test_a_toolset_leaves_nothing(new_backend: NewBackend, belongings: BelongingsNow) -> None:
-    before = belongings()
+    before = settled(belongings)
     with Toolset(backend=new_backend()) as tools:
         tools.add(greets)
         answer(tools, "greets", {"name": "Ann"})
@@ -360,7 +360,7 @@ def test_a_cancelled_turn_leaves_nothing(
             with anyio.move_on_after(0.1):
                 await tools.answer(turn_of(call_of("naps", {"number": 1})))
 
-    before = belongings()
+    before = settled(belongings)
     anyio.run(turn)
 
     assert wait_for(belongings, lambda seen: seen == before) == before

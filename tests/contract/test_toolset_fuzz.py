@@ -9,7 +9,7 @@ import pytest
 from sandbox import Context, Resource, Toolset
 from sandbox.providers.envelope import Provider, ToolCall, Turn
 from sandbox.tools.answered import Answered
-from tests.contract.conftest import BelongingsNow, NewBackend, wait_for
+from tests.contract.conftest import BelongingsNow, NewBackend, settled, wait_for
 
 CALLS = 10_000
 GUEST_CALLS_IN_A_THOUSAND = 8
@@ -129,7 +129,7 @@ def test_every_call_has_one_answer_with_its_id(tools: Toolset) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_nothing_of_the_calls_is_left(new_backend: NewBackend, belongings: BelongingsNow) -> None:
-    before = belongings()
+    before = settled(belongings)
     with Toolset(backend=new_backend()) as made:
         made.add(who, leaks, pays, where="host")
         made.add(guest)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sandbox import CallFailed, Policy, SandboxExecutor
-from tests.contract.conftest import BelongingsNow, NewBackend
+from tests.contract.conftest import BelongingsNow, NewBackend, settled
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +138,7 @@ USES: dict[str, Callable[[SandboxExecutor], object]] = {
 def test_a_shut_down_executor_leaves_nothing(
     new_backend: NewBackend, belongings: BelongingsNow, use: Callable[[SandboxExecutor], object]
 ) -> None:
-    before = belongings()
+    before = settled(belongings)
 
     with SandboxExecutor(LONG, max_workers=2, backend=new_backend()) as executor:
         use(executor)
@@ -149,7 +149,7 @@ def test_a_shut_down_executor_leaves_nothing(
 def test_kills_from_many_threads_leave_nothing(
     new_backend: NewBackend, belongings: BelongingsNow
 ) -> None:
-    before = belongings()
+    before = settled(belongings)
 
     with SandboxExecutor(LONG, max_workers=3, backend=new_backend()) as executor:
         futures = [executor.submit(time.sleep, number % 2) for number in range(30)]
