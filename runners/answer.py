@@ -70,7 +70,9 @@ def _is_plain(document: dict[str, Any], depth: int) -> bool:
 
 
 def _has_plain_keys(value: Any) -> bool:
-    return type(value) in PLAIN or (type(value) is dict and {*map(type, value)} <= {str})
+    if type(value) is not dict:
+        return type(value) in PLAIN
+    return {*map(type, cast("dict[Any, Any]", value))} <= {str}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

@@ -5,7 +5,9 @@ of the same namespaces, held to the same filter; it can open its own work folder
 the session nor those of other branches, and can send them no signals, landlock(7).
 """
 
+import _thread
 import array
+import contextlib
 import functools
 import os
 import shutil
@@ -28,6 +30,7 @@ def fork(turn: dict[str, Any]) -> bool:
     """Fork as the host asks; say whether this is the branch. Raises OSError, RuntimeError."""
     descriptors = _take_descriptors()
     try:
+        _remove_closed(turn["gone"])
         _refuse_threads()
         _shared()
         is_branch = kernel.fork_beside() == 0
@@ -45,10 +48,16 @@ def _take_descriptors() -> list[int]:
     return descriptors
 
 
+def _remove_closed(names: list[str]) -> None:
+    """Remove the work folders of branches that are closed; what cannot be removed stays."""
+    for name in names:
+        with contextlib.suppress(RecursionError):  # a branch may have nested folders without end
+            shutil.rmtree(f"{files.BRANCHES_FOLDER}/{name}/box", ignore_errors=True)
+
+
 def _refuse_threads() -> None:
     """A fork has one thread: what the others hold would stay locked in it for ever."""
-    threading = sys.modules.get("threading")
-    if threading and threading.active_count() > 1:
+    if _thread._count():  # pyright: ignore[reportPrivateUsage] - it has no public name
         message = "a session with running threads cannot be forked: end them first"
         raise RuntimeError(message)
 
@@ -76,12 +85,21 @@ def _own_folder(name: str) -> str:
     folder = f"{own}/box"
     shutil.copytree(files.WORK_FOLDER, folder, symlinks=True)
     os.mkdir(f"{own}/branches", 0o700)
-    os.chdir(folder)
+    os.chdir(_same_place(folder))
     sys.path[:] = [folder if path == files.WORK_FOLDER else path for path in sys.path]
     os.environ["HOME"] = files.WORK_FOLDER = folder
     files.BRANCHES_FOLDER = f"{own}/branches"
     lockdown.keep_only([*shared, own])
     return folder
+
+
+def _same_place(folder: str) -> str:
+    """Give what the current folder is in the copy; outside of the work folder, the copy itself."""
+    try:
+        inner = os.path.relpath(os.getcwd(), files.WORK_FOLDER)
+    except FileNotFoundError:  # it was removed
+        return folder
+    return folder if inner.startswith("..") else os.path.join(folder, inner)
 
 
 @functools.cache

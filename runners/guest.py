@@ -115,13 +115,13 @@ def _read_call() -> Call:
 
 def _read(size: int) -> bytes:
     """Read exactly so many bytes of the call; a host that ends before that ends this."""
-    content = os.read(PAYLOAD, size)
+    content = bytearray()
     while len(content) < size:
-        more = os.read(PAYLOAD, size - len(content))
+        more = os.read(PAYLOAD, min(size - len(content), 1 << 18))
         if not more:
             os._exit(1)
         content += more
-    return content
+    return bytes(content)
 
 
 def _become_command(call: Call) -> NoReturn:

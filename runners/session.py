@@ -6,6 +6,7 @@ pipe. An interrupt, SIGINT, ends the turn that runs and no other.
 
 import base64
 import io
+import os
 import signal
 import sys
 import traceback
@@ -47,6 +48,7 @@ def serve(read_turn: Callable[[], Turn], descriptor: int) -> None:
     while True:
         turn = read_turn()
         signal.signal(signal.SIGINT, interrupt)
+        own_pid = os.getpid()
         body: bytes | None = b""
         try:
             body = _fork(turn) if turn["kind"] == "fork" else _perform(turn, main)
@@ -55,8 +57,11 @@ def serve(read_turn: Callable[[], Turn], descriptor: int) -> None:
         finally:
             interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         _flush()
+        if turn["kind"] != "fork" and os.getpid() != own_pid:
+            os._exit(0)  # a fork of the program that ends here is not the session
         if body is not NOTHING:
-            answer.send_bytes(descriptor, body or python.raised(KeyboardInterrupt()))
+            token = turn["token"].encode()
+            answer.send_bytes(descriptor, token + (body or python.raised(KeyboardInterrupt())))
 
 
 def _fork(turn: Turn) -> bytes | None:

@@ -1,6 +1,7 @@
 """What a user holds of a session: one guest that answers several calls and keeps its state."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -9,7 +10,7 @@ import anyio
 from sandbox.backends.base import BackendSession, OnOutput
 from sandbox.call import Call, Command, Source
 from sandbox.engine import Engine
-from sandbox.errors import SessionLost
+from sandbox.errors import EngineFault, SessionLost
 from sandbox.functions import function_call
 from sandbox.loop_thread import LoopThread
 from sandbox.policy import Policy
@@ -311,7 +312,8 @@ class Session:
 
     def close(self) -> None:
         """End the session and all that it left running; a second time does nothing."""
-        self._loop.wait(self._inner.aclose)
+        with suppress(EngineFault):  # its sandbox is closed, and it with that
+            self._loop.wait(self._inner.aclose)
 
 
 class Snapshot:

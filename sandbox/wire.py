@@ -233,15 +233,20 @@ Claim: TypeAlias = Returned | ReturnedParts | Raised | Unfit | NoAnswer
 """What a guest says became of its call. Not a verdict."""
 
 
-def parse_answer(reader: FrameReader, *, depth: int) -> Claim:
-    """Read what the guest claims. depth: nested lists and objects in a value. Never raises."""
+def parse_answer(reader: FrameReader, *, depth: int, skip_bytes: int = 0) -> Claim:
+    """Read what the guest claims. Never raises.
+
+    depth: nested lists and objects in a value. skip_bytes: of the body, what is no answer yet.
+    """
     if reader.broken:
         return NoAnswer(reader.broken.reason)
     if reader.answer is None:
         return NoAnswer("no answer came")
     try:
         # One level more: the value lies in {"value": ...}.
-        answer = decode_json(reader.answer, depth=depth + 1)
+        answer = decode_json(
+            reader.answer[skip_bytes:] if skip_bytes else reader.answer, depth=depth + 1
+        )
         return _claim(answer)
     except Malformed as error:
         return NoAnswer(f"the answer cannot be read: {error}")

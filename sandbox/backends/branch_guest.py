@@ -11,6 +11,7 @@ import socket
 import struct
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -21,7 +22,7 @@ from sandbox.backends.guest import DEATH_SECONDS
 from sandbox.backends.payload import encode_fork
 from sandbox.backends.session_guest import SessionGuest
 from sandbox.errors import BadCall, CannotEnforce, EngineFault, SessionLost
-from sandbox.wire import Raised, printable
+from sandbox.wire import Raised, Returned, printable
 
 __all__ = ["fork_session"]
 
@@ -37,6 +38,8 @@ class BranchGuest(SessionGuest):
     """A fork of a session. It is known by a descriptor of its own process."""
 
     _root: SessionGuest
+    name = ""
+    parent: SessionGuest | None = None
 
     @property
     def root(self) -> SessionGuest:
@@ -75,12 +78,15 @@ class BranchGuest(SessionGuest):
         if not content:
             message = "it ended before it said a word"
             raise ValueError(message)
+        sender = 0
         for _, kind, content in messages:
             if kind == socket.SCM_RIGHTS:
-                (self._work_folder,) = array.array("i", content)
+                self._work_folder, *others = array.array("i", content)
+                for other in others:
+                    os.close(other)
             elif kind == socket.SCM_CREDENTIALS:
-                pid, _, _ = CREDENTIALS.unpack(content)
-                self._pidfd = os.pidfd_open(pid)
+                sender, _, _ = CREDENTIALS.unpack(content)
+        self._pidfd = os.pidfd_open(sender)  # last: what was sent is kept, if its sender is gone
         self._check_hello()
 
     def _check_hello(self) -> None:
@@ -89,6 +95,8 @@ class BranchGuest(SessionGuest):
             message = "its first message lacks its folder"
             raise ValueError(message)
         if not self._root.is_kin(self._pidfd):
+            os.close(self._pidfd)
+            self._pidfd = -1  # a number may have been given again: no stranger is killed
             message = "its first message comes from elsewhere"
             raise ValueError(message)
         if not self._root.has_on_disk(self._work_folder):
@@ -126,6 +134,9 @@ class BranchGuest(SessionGuest):
                 await self._empty_group()
         self._is_reaped = True
         self._deadlines.clear()
+        if self.parent:
+            self.parent.gone_branches.append(self.name)
+            self.parent = None
         await super().close()
 
     async def _empty_group(self) -> None:
@@ -145,6 +156,9 @@ def _check_forked(seen: Sighting) -> None:
     if seen.is_lost:
         message = "the session was lost when it was forked: open another"
         raise SessionLost(message, started="yes")
+    if not isinstance(seen.claim, Returned):
+        message = "a branch did not come up: its session gave no answer"
+        raise EngineFault(message, started="yes")
 
 
 async def fork_session(session: SessionGuest) -> BranchGuest:
@@ -159,7 +173,9 @@ async def fork_session(session: SessionGuest) -> BranchGuest:
     try:
         theirs = branch.prepare(session.root)
         try:
-            seen = await session.ask_for_branch(encode_fork(str(next(_names))), theirs)
+            gone, session.gone_branches[:] = [*session.gone_branches], []
+            branch.name, branch.parent = str(next(_names)), session
+            seen = await session.ask_for_branch(partial(encode_fork, branch.name, gone), theirs)
         finally:
             for descriptor in theirs:
                 os.close(descriptor)

@@ -111,6 +111,8 @@ class Channels:
             chunk = os.read(descriptor, READ_BYTES)
         except BlockingIOError:
             return False
+        except ConnectionResetError:  # it died, and had not read all that it was sent
+            chunk = b""
         if not chunk:
             self._forget(descriptor)
             return False

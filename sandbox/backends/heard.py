@@ -8,6 +8,7 @@ from sandbox.wire import (
     Claim,
     FrameReader,
     Json,
+    NoAnswer,
     Note,
     OutputBuffer,
     Returned,
@@ -32,6 +33,8 @@ class Heard:
         self._quota = quota
         self.on_output: OnOutput | None = None
         self.on_partial: OnPartial | None = None
+        self.token = ""
+        """What a session's answer begins with: one that comes late is not the next turn's."""
         self.stdout = OutputBuffer(quota.output_bytes)
         self.stderr = OutputBuffer(quota.output_bytes)
         # Once for the answer and once for the partial values: neither takes the other's room.
@@ -58,7 +61,9 @@ class Heard:
     @property
     def is_broken(self) -> bool:
         """Whether what came can be no answer."""
-        return self._frames.broken is not None
+        answer = self._frames.answer
+        is_of_this_turn = answer is None or answer.startswith(self.token.encode())
+        return self._frames.broken is not None or not is_of_this_turn
 
     def take_answer(self, chunk: bytes) -> None:
         """Take bytes of the answer's pipe; pass each partial value on as it comes."""
@@ -88,7 +93,11 @@ class Heard:
 
     def claim(self) -> Claim:
         """Read what the guest claims; its own side keeps to the quota, so what is over it lies."""
-        claim = parse_answer(self._frames, depth=self._quota.result_depth)
+        if self.is_broken and self._frames.answer is not None:
+            return NoAnswer("the answer is not this turn's")
+        claim = parse_answer(
+            self._frames, depth=self._quota.result_depth, skip_bytes=len(self.token)
+        )
         size_bytes = len(self._frames.answer or b"")
         if isinstance(claim, Returned | ReturnedParts) and size_bytes > self._quota.result_bytes:
             return Unfit(f"the value is {size_bytes} bytes of JSON: over quota.result_bytes")

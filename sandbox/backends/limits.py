@@ -19,6 +19,8 @@ BACKSTOP_SECONDS: Final = 2.0
 """How long after every deadline a guest ends by itself, should its host hang."""
 SPARE_PROCESSES: Final = 16
 """By how much RLIMIT_NPROC is wider than a control group that counts the same and says when."""
+SPARE_FOR_BRANCHES: Final = 4096
+"""Ditto, where branches of a session are counted with it."""
 NO_PROCESS_GROUPS: Final = 1  # our own PID 1
 STANDARD_FOLDERS: Final = ("/usr/local/bin", "/usr/bin", "/bin")
 THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHON_CPU_COUNT")
@@ -52,15 +54,16 @@ def filter_documents(
 
 
 def process_limits(
-    quota: Quota, *, is_counted: bool, cpu_seconds: float | None = None
+    quota: Quota, *, is_counted: bool, is_for_sessions: bool = False
 ) -> list[tuple[int, int]]:
     """Give the limits of each process, setrlimit(2), never over this process's own.
 
-    is_counted: a control group counts the tree's memory and processes. cpu_seconds: the quota's
-    by default.
+    is_counted: a control group counts the tree's memory and processes. is_for_sessions: the
+    process answers many calls, and has branches, which the kernel counts as processes of its own.
     """
-    most_cpu_seconds = quota.cpu_seconds if cpu_seconds is None else cpu_seconds
-    processes = quota.processes + NO_PROCESS_GROUPS + (SPARE_PROCESSES if is_counted else 0)
+    spare = SPARE_FOR_BRANCHES if is_for_sessions else SPARE_PROCESSES
+    most_cpu_seconds = quota.life_seconds * quota.cpus if is_for_sessions else quota.cpu_seconds
+    processes = quota.processes + NO_PROCESS_GROUPS + (spare if is_counted else 0)
     wanted = {
         resource.RLIMIT_NPROC: processes,  # counted per user namespace, so per guest
         resource.RLIMIT_NOFILE: quota.open_files,

@@ -21,14 +21,21 @@ def encode_session() -> bytes:
     return _with_length({"kind": "session", "files": []})
 
 
-def encode_fork(folder: str) -> bytes:
-    """Write the turn that has a session fork itself, with a folder of this name for the copy."""
-    return _with_length({"kind": "fork", "files": [], "folder": folder})
+def encode_fork(folder: str, gone: list[str], token: str) -> bytes:
+    """Write the turn that has a session fork itself, with a folder of this name for the copy.
+
+    gone: the folders of branches that are closed, for it to remove. token: begins the answer.
+    """
+    document = {"kind": "fork", "files": [], "folder": folder, "gone": gone, "token": token}
+    return _with_length(document)
 
 
-def encode_turn(call: Call, quota: Quota) -> bytes:
-    """Write a turn of a session: a call, with the standard input of its own program beside it."""
-    document = {**_document(call, quota), "stdin": call.stdin.decode("latin-1")}
+def encode_turn(call: Call, quota: Quota, token: str) -> bytes:
+    """Write a turn of a session: a call, with the standard input of its own program beside it.
+
+    token: ASCII; the answer begins with it.
+    """
+    document = {**_document(call, quota), "stdin": call.stdin.decode("latin-1"), "token": token}
     return _with_length(document) + b"".join(call.files.values())
 
 

@@ -5,6 +5,7 @@ clock. A turn over its time is interrupted, and goes alone if the program lets i
 """
 
 import os
+import secrets
 import signal
 import socket
 import stat
@@ -12,7 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 import anyio
 
@@ -35,6 +37,9 @@ INTERRUPT_SECONDS: Final = 0.5
 """How long a program has to answer an interrupt before all of its session is killed."""
 
 
+TOKEN_BYTES: Final = 8
+EncodeTurn: TypeAlias = Callable[[str], bytes]
+"""Writes a turn with the token that its answer begins with: a late one is not the next turn's."""
 NOTHING_COLLECTED: Final = Collected({}, ())
 
 
@@ -54,13 +59,18 @@ class SessionGuest(Guest):
     _interrupted_at = 0.0
     _lives_until = 0.0
     _why_lost = ""
+    _is_closed = False
     _deadlines: dict["SessionGuest", float]
+    gone_branches: list[str]
+    """Folders of its branches that are closed: it removes them when it is forked next."""
     on_close: "Callable[[SessionGuest], None] | None" = None
     """Called once when it is closed."""
 
     def _make_answer_channel(self) -> int:
         """Make a socket instead of a pipe: descriptors of branches go the other way."""
         self._deadlines = {}
+        self.gone_branches = []
+        self._turns = anyio.Lock(fast_acquire=True)
         self._talk, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._channels.adopt_reader(os.dup(self._talk.fileno()), self._take_answer)
         return theirs.detach()
@@ -82,11 +92,11 @@ class SessionGuest(Guest):
         """When its time is up, on the monotonic clock."""
         return self._lives_until
 
-    async def ask_for_branch(self, turn: bytes, descriptors: list[int]) -> Sighting:
+    async def ask_for_branch(self, encode: EncodeTurn, descriptors: list[int]) -> Sighting:
         """Have it fork itself, the copy with these descriptors. Raises as turn() does."""
         self._check_lives()
         socket.send_fds(self._talk, [b"F"], descriptors)
-        return await self._ask(turn, None)
+        return await self._ask(encode, None)
 
     def is_kin(self, pidfd: int) -> bool:
         """Say whether a live process is one of this guest's: of the namespace of its PID 1."""
@@ -130,15 +140,19 @@ class SessionGuest(Guest):
 
         A caller that is cancelled interrupts the turn; what does not answer that is killed.
         """
-        seen = await self._ask(encode_turn(call, self._quota), on_output)
+        seen = await self._ask(partial(encode_turn, call, self._quota), on_output)
         if seen.lives_on and isinstance(call, Command) and isinstance(seen.claim, Returned):
             return _as_of_a_command(seen, seen.claim)
         return seen
 
-    async def _ask(self, turn: bytes, on_output: OnOutput | None) -> Sighting:
+    async def _ask(self, encode: EncodeTurn, on_output: OnOutput | None) -> Sighting:
         """Hand a turn over and see it through."""
+        async with self._turns:
+            return await self._see_through(encode, on_output)
+
+    async def _see_through(self, encode: EncodeTurn, on_output: OnOutput | None) -> Sighting:
         self._check_lives()
-        self._begin(turn, on_output)
+        self._begin(encode, on_output)
         try:
             while not (self._heard.is_answered or self.is_over):
                 await self._step(self._next_moment())
@@ -153,7 +167,7 @@ class SessionGuest(Guest):
         if self._why_lost:
             raise SessionLost(self._why_lost)
         self._channels.handle()
-        if self._is_reaped or self._ended or self._fault:
+        if self._is_reaped or self._is_killed or self._ended or self._fault:
             self._lose("it ended while it waited: its time was up, or it was killed")
         elif self._heard.is_answered:
             self._lose("it answered what nobody had asked")
@@ -161,10 +175,17 @@ class SessionGuest(Guest):
             self._kill()
             raise SessionLost(self._why_lost)
 
+    def _check_readable(self) -> None:
+        """Raise SessionLost likewise; while a turn runs its answer is the turn's to take."""
+        if not self._turns.locked():
+            self._check_lives()
+        elif self._why_lost:
+            raise SessionLost(self._why_lost)
+
     def _lose(self, reason: str) -> None:
         self._why_lost = self._why_lost or f"the session is lost: {reason}: open another"
 
-    def _begin(self, turn: bytes, on_output: OnOutput | None) -> None:
+    def _begin(self, encode: EncodeTurn, on_output: OnOutput | None) -> None:
         self._heard.on_output = on_output
         self._asked_at = time.monotonic()
         self._ended_at = self._interrupted_at = 0.0
@@ -173,7 +194,8 @@ class SessionGuest(Guest):
         self._meter.count_from_now()
         self._refused_before = self._group.refusals() if self._group else {}
         self._let_live(backstop_seconds(self._quota) + INTERRUPT_SECONDS)
-        self._channels.send_more(self._payload, turn)
+        self._heard.token = token = secrets.token_hex(TOKEN_BYTES)
+        self._channels.send_more(self._payload, encode(token))
 
     def _deadline(self) -> float:
         if self._interrupted_at:
@@ -262,7 +284,16 @@ class SessionGuest(Guest):
 
     async def close(self) -> None:
         """Kill it and its branches, wait until the last process is dead, give everything back."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._lose("it was closed")
+        self._kill()
+        with anyio.CancelScope(shield=True):
+            async with self._turns:  # a turn that runs ends with it, and leaves the pipes alone
+                await self._close()
+
+    async def _close(self) -> None:
         for branch in [each for each in self._deadlines if each is not self]:
             await branch.close()
         on_close, self.on_close = self.on_close, None
@@ -278,11 +309,11 @@ class SessionGuest(Guest):
 
     def files(self) -> Mapping[str, bytes]:
         """Copy out the work folder as it is now, within the quota for returned files."""
-        self._check_lives()
+        self._check_readable()
         count, total = self._quota.returned_files, self._quota.returned_bytes
         return collect_files(self._work_folder, count=count, total_bytes=total).files
 
     def file(self, name: str) -> bytes:
         """Copy out one file of the work folder. Raises OSError where there is no such file."""
-        self._check_lives()
+        self._check_readable()
         return read_file(self._work_folder, name, self._quota.disk_bytes)

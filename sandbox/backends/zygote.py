@@ -157,7 +157,7 @@ class Zygote:
             "scratch_options": scratch,
             "private_folders": private_folders(is_for_sessions=self.plan.is_for_sessions),
             "limits": process_limits(
-                quota, is_counted=is_counted, cpu_seconds=self._most_cpu_seconds()
+                quota, is_counted=is_counted, is_for_sessions=self.plan.is_for_sessions
             ),
             "proc_masks": view.proc_masks,
             "own_network": not isinstance(policy.network, FullNetwork),
@@ -166,11 +166,6 @@ class Zygote:
             "preload": self.plan.preload,
             "fresh_interpreter": policy.fresh_interpreter,
         }
-
-    def _most_cpu_seconds(self) -> float:
-        """Give the most that one process may come to use, over all its turns."""
-        quota = self.plan.policy.quota
-        return quota.life_seconds * self.cpus if self.plan.is_for_sessions else quota.cpu_seconds
 
     async def _send(self, message: dict[str, Any]) -> None:
         encoded = json.dumps(message).encode()

@@ -245,6 +245,7 @@ def test_a_call_after_guests_were_given_back_works(
 
 def kill_all(waiting: Waiting, *, whole: bool) -> None:
     """Kill the guests that wait, or only the program in each, and see the last of them reaped."""
+    assert wait_until(lambda: all(guest.children() for guest in waiting.guests()))
     guests = waiting.guests()
     for each in guests if whole else [main for guest in guests for main in guest.children()]:
         with suppress(psutil.NoSuchProcess):

@@ -19,9 +19,16 @@ pytestmark = pytest.mark.differs(
 )
 
 FORGE = """
-import json, os, struct, threading, time
+import json, os, struct, sys, threading, time
+
+def token():
+    at = sys._getframe()
+    while "token" not in at.f_locals.get("turn", ()):
+        at = at.f_back
+    return at.f_locals["turn"]["token"].encode()
 
 def frame(body, kind=1):
+    body = token() + body if kind == 1 else body
     return struct.pack(">IB", len(body), kind) + body
 
 def value(what):
