@@ -95,7 +95,12 @@ class SessionGuest(Guest):
     async def ask_for_branch(self, encode: EncodeTurn, descriptors: list[int]) -> Sighting:
         """Have it fork itself, the copy with these descriptors. Raises as turn() does."""
         self._check_lives()
-        socket.send_fds(self._talk, [b"F"], descriptors)
+        try:
+            socket.send_fds(self._talk, [b"F"], descriptors)
+        except OSError as error:  # it has closed its end, or has not read what came before
+            self._lose("it cannot be told to fork")
+            self._kill()
+            raise SessionLost(self._why_lost) from error
         return await self._ask(encode, None)
 
     def is_kin(self, pidfd: int) -> bool:
