@@ -29,8 +29,8 @@ class AsyncSession:
     policy's quotas for a call. A turn over its time is interrupted (SIGINT, KeyboardInterrupt) and
     then goes alone; one that does not answer that within half a second, that fills the memory or
     prints too much, or that ends its process takes the session along: its Result says
-    `session_lost`, and what follows raises SessionLost. A session also ends quota.idle_seconds after its last turn, and
-    quota.life_seconds after its start.
+    `session_lost`, and what follows raises SessionLost. A session also ends quota.idle_seconds
+    after its last turn, and quota.life_seconds after its start.
 
     All that a turn answers is said by a process in which untrusted code has run before: a value, an
     exit code of a command. What it used and which limits it met the host saw itself.
