@@ -8,6 +8,7 @@ the session nor those of other branches, and can send them no signals, landlock(
 import _thread
 import array
 import contextlib
+import fcntl
 import functools
 import os
 import shutil
@@ -45,7 +46,11 @@ def fork(turn: dict[str, Any]) -> bool:
 def _take_descriptors() -> list[int]:
     with socket.socket(fileno=os.dup(ANSWER)) as control:
         _, descriptors, _, _ = socket.recv_fds(control, 1, MOST_DESCRIPTORS)
-    return descriptors
+    # First out of the way of the numbers that they are to have: the program may have closed those.
+    safe = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, ANSWER + 1) for each in descriptors]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return safe
 
 
 def _remove_closed(names: list[str]) -> None:

@@ -148,7 +148,7 @@ def _become_python(call: Call) -> NoReturn:
     exit_code, body = _perform(call)
     if call["kind"] != "handler":  # what a handler leaves behind is counted, not waited for
         _finish_threads()
-    _flush()
+    python.flush()
     if os.getpid() == own_pid:  # a fork of the program that ends here is not the call
         answer.send_bytes(ANSWER, body)
     os._exit(exit_code)
@@ -168,11 +168,3 @@ def _finish_threads() -> None:
         atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - has no public name
     except BaseException as error:  # noqa: BLE001 - the guest's own, shown as Python shows it
         sys.excepthook(type(error), error, error.__traceback__)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue

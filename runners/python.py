@@ -151,6 +151,15 @@ def _describe(error: BaseException) -> dict[str, str]:
     return {key: words.encode(errors="backslashreplace").decode() for key, words in said.items()}
 
 
+def flush() -> None:
+    """Write out what the program printed, whatever it did to its streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+
+
 def _show(text: str) -> None:
     """Write to stderr, whatever the program did to it."""
     with contextlib.suppress(Exception):

@@ -56,7 +56,7 @@ def serve(read_turn: Callable[[], Turn], descriptor: int) -> None:
             body = body or python.raised(error)
         finally:
             interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _flush()
+        python.flush()
         if turn["kind"] != "fork" and os.getpid() != own_pid:
             os._exit(0)  # a fork of the program that ends here is not the session
         if body is not NOTHING:
@@ -163,11 +163,3 @@ def _figures() -> dict[str, str]:
     _add(shown, "image/png", draw)
     pyplot.close("all")
     return shown
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from sandbox.backends.base import OnOutput, OnPartial
 from sandbox.batch import BlockingResults, Calls, Done, Results, map_calls
-from sandbox.call import Call, Command, Source
+from sandbox.call import Call, Command, Source, as_bytes, as_files
 from sandbox.choices import BackendLike, PolicyLike, RuntimeName, as_backend, as_policy, backend_for
 from sandbox.engine import Engine
 from sandbox.errors import EngineFault
@@ -123,8 +123,8 @@ class AsyncSandbox:
             arguments=arguments,
             name=name,
             expect_value=expect_value,
-            files=_as_files(files),
-            stdin=_as_bytes(stdin),
+            files=as_files(files),
+            stdin=as_bytes(stdin),
         )
         return await self.execute(call, on_output=on_output)
 
@@ -146,7 +146,7 @@ class AsyncSandbox:
         on_output: OnOutput | None = None,
     ) -> Result:
         """Run a program; it is found on the guest's PATH, and no shell is involved."""
-        call = Command(argv=argv, files=_as_files(files), stdin=_as_bytes(stdin))
+        call = Command(argv=argv, files=as_files(files), stdin=as_bytes(stdin))
         return await self.execute(call, on_output=on_output)
 
     async def execute(
@@ -348,11 +348,3 @@ class Sandbox:
         """Run it in the sandbox's thread; what interrupts the wait kills the call."""
         self._inner.check_open()
         return self._loop.wait(call)
-
-
-def _as_bytes(content: bytes | str) -> bytes:
-    return content.encode() if isinstance(content, str) else bytes(content)
-
-
-def _as_files(files: Files | None) -> dict[str, bytes]:
-    return {name: _as_bytes(content) for name, content in (files or {}).items()}

@@ -12,7 +12,17 @@ from sandbox.errors import BadCall
 from sandbox.policy import Quota
 from sandbox.wire import Json
 
-__all__ = ["Call", "Command", "Function", "Handler", "Injected", "Source", "quota_of"]
+__all__ = [
+    "Call",
+    "Command",
+    "Function",
+    "Handler",
+    "Injected",
+    "Source",
+    "as_bytes",
+    "as_files",
+    "quota_of",
+]
 
 MOST_DEPTH: Final = 40
 LEAST_WALL_SECONDS: Final = 0.001
@@ -106,6 +116,16 @@ class Command(_Given):
             raise BadCall(message)
         for word in self.argv:
             _check_text(f"the argument {word[:40]!r}", word)
+
+
+def as_bytes(content: bytes | str) -> bytes:
+    """Give text as UTF-8, and bytes as they are."""
+    return content.encode() if isinstance(content, str) else bytes(content)
+
+
+def as_files(files: Mapping[str, bytes | str] | None) -> dict[str, bytes]:
+    """Give the input files of a call as bytes."""
+    return {name: as_bytes(content) for name, content in (files or {}).items()}
 
 
 Injected: TypeAlias = Literal["context", "progress", "resource"]

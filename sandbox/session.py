@@ -8,7 +8,7 @@ from typing import Any, Self, TypeAlias
 import anyio
 
 from sandbox.backends.base import BackendSession, OnOutput
-from sandbox.call import Call, Command, Source
+from sandbox.call import Call, Command, Source, as_bytes, as_files
 from sandbox.engine import Engine
 from sandbox.errors import EngineFault, SessionLost
 from sandbox.functions import function_call
@@ -72,7 +72,7 @@ class AsyncSession:
             inputs=inputs or {},
             name=f"turn-{self._turns}.py",
             expect_value=expect_value,
-            files=_as_files(files),
+            files=as_files(files),
         )
         return await self.execute(call, on_output=on_output)
 
@@ -91,8 +91,7 @@ class AsyncSession:
         on_output: OnOutput | None = None,
     ) -> Result:
         """Run a program to its end beside the interpreter, in the same work folder."""
-        content = stdin.encode() if isinstance(stdin, str) else bytes(stdin)
-        call = Command(argv=argv, files=_as_files(files), stdin=content)
+        call = Command(argv=argv, files=as_files(files), stdin=as_bytes(stdin))
         return await self.execute(call, on_output=on_output)
 
     async def execute(self, call: Call, *, on_output: OnOutput | None = None) -> Result:
@@ -343,8 +342,3 @@ class Snapshot:
     def close(self) -> None:
         """End it; sessions that started from it go on."""
         self._loop.wait(self._inner.aclose)
-
-
-def _as_files(files: Files | None) -> dict[str, bytes]:
-    encoded = (files or {}).items()
-    return {name: text.encode() if isinstance(text, str) else bytes(text) for name, text in encoded}

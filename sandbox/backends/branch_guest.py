@@ -109,14 +109,6 @@ class BranchGuest(SessionGuest):
         if not self._group or self._group.kill():
             self._is_reaped = True
 
-    def _kill(self) -> None:
-        if self._is_killed or self._pidfd < 0:
-            return
-        self._is_killed = True
-        self._ended_at = self._ended_at or time.monotonic()
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
     def _send_interrupt(self) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGINT)

@@ -69,12 +69,14 @@ class WarmZygote:
             guest = await self._take()
             yield guest
         finally:
-            if guest and not guest.is_over:
-                await guest.close()
-            self._running -= 1
-            if guest:
-                self._leaving.add(guest)
-                self._background.start(partial(self._after_a_call, guest))
+            try:
+                if guest and not guest.is_over:
+                    await guest.close()
+            finally:
+                self._running -= 1
+                if guest:
+                    self._leaving.add(guest)
+                    self._background.start(partial(self._after_a_call, guest))
 
     async def session(self) -> SessionGuest:
         """Give a guest for a session; whoever takes it closes it."""

@@ -275,6 +275,14 @@ def test_a_lock_on_a_file_that_a_branch_holds_its_session_takes(box: Sandbox) ->
         assert [each.run(lock).status for each in (one, other, session)] == ["ok"] * 3
 
 
+def test_a_branch_has_its_streams_though_its_session_closed_them(box: Sandbox) -> None:
+    """The numbers that the session closed are those that the branch's descriptors come in at."""
+    with prepared(box, "import os\nos.close(0)\nos.close(1)") as session:
+        written = branch_of(session).run("os.write(1, b'out')")
+
+        assert (written.value, written.stdout) == (3, "out")
+
+
 @pytest.mark.slow
 def test_a_large_session_is_forked_in_no_time(sandbox_for: SandboxFor) -> None:
     """What the fork takes the host sees; half a second is ten times what it ought to be."""

@@ -132,7 +132,6 @@ def test_sessions_of_one_zygote_draw_different_numbers(drawing: Sandbox, source:
     ids=["its own generator", "a new generator"],
 )
 def test_sessions_draw_different_numbers_from_a_preloaded_numpy(source: str) -> None:
-    pytest.importorskip("numpy")
     packages = InstalledPackages(reason="numpy")
     policy = Policy().widen("a test", packages=packages, memory_bytes=512 * MIB)
     with (
