@@ -18,11 +18,9 @@ from typing import Any, NoReturn
 import answer
 import files
 import python
-import session
 
 PAYLOAD, ANSWER = 3, 4  # the same numbers as in init.py, which a fresh interpreter has not loaded
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-RUNNERS = os.path.dirname(__file__)
 
 REHEARSAL = json.dumps(
     {
@@ -40,19 +38,14 @@ REHEARSAL = json.dumps(
 Call = dict[str, Any]
 
 
-def warm_up(*, is_shared: bool = True) -> None:
+def warm_up(*, preload: tuple[str, ...] = ()) -> None:
     """Do once in the zygote what every guest would do again: what is done is shared.
 
-    is_shared: False in a fresh interpreter, which loads what runs handlers only if it is one.
+    preload: modules of ours that a fresh interpreter loads only if its call needs them.
     """
-    if is_shared:
-        python.load_tool()
+    python.load_all(preload)
     python.compile_program("0", "program.py", split=True)
     answer.encode({"value": [1, 2.5, "x", None, {"a": True}]}, depth=8, limit_bytes=1000)
-    for name, module in [*sys.modules.items()]:
-        is_ours = os.path.dirname(getattr(module, "__file__", None) or "") == RUNNERS
-        if is_ours and name != "__main__":
-            del sys.modules[name]  # a program may have modules of these names
     sys.path.insert(0, files.WORK_FOLDER)
     # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
     for name, descriptor, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
@@ -71,7 +64,7 @@ def main(python_path: list[str]) -> None:
     """Take a call in a fresh interpreter."""
     sys.path.pop(0)  # the folder of the runners
     sys.path.extend(python_path)
-    warm_up(is_shared=False)
+    warm_up()
     run()
 
 
@@ -80,7 +73,7 @@ def run() -> NoReturn:
     _get_ready()
     call = _read_call()
     if call["kind"] == "session":
-        session.serve(_read_call, ANSWER)
+        python.load("session").serve(_read_call, ANSWER)
     os.close(PAYLOAD)
     for name, content in call["files"]:
         files.write_new(name, content)

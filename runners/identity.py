@@ -7,9 +7,9 @@ import kernel
 
 def map_identity(inside: int, outside_user: int, outside_group: int) -> None:
     """Name the one user and group of a new user namespace. Groups can then never be set again."""
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{inside} {outside_user} 1")
-    _write("/proc/self/gid_map", f"{inside} {outside_group} 1")
+    write("/proc/self/setgroups", "deny")
+    write("/proc/self/uid_map", f"{inside} {outside_user} 1")
+    write("/proc/self/gid_map", f"{inside} {outside_group} 1")
 
 
 def become(number: int) -> None:
@@ -21,7 +21,8 @@ def become(number: int) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Write a small file of the kernel's."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode())

@@ -4,9 +4,9 @@ It tells the host how PID 2 ended, over a socket that PID 2 never had; when it g
 kills everything that is left in its namespace. It obeys nobody: the host ends it with SIGKILL.
 """
 
+import _socket  # without what socket puts around it: each object that is used costs a page
 import os
 import resource
-import socket
 import struct
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ import lockdown
 
 PAYLOAD, ANSWER, STATUS = 3, 4, 5
 """The descriptors of a guest besides 0, 1 and 2. STATUS is closed in PID 2."""
+KIND_OF_STATUS = int(_socket.AF_UNIX), int(_socket.SOCK_SEQPACKET), 0
 FOLDER, READY, ENDED, FAULT = b"W", b"R", b"\x01", b"F"
 
 
@@ -25,13 +26,12 @@ def main(
     program: Callable[[], None],
 ) -> None:
     """Run the program as PID 2 and wait. Never returns."""
-    status = socket.socket(fileno=STATUS)
+    status = _socket.socket(*KIND_OF_STATUS, STATUS)
     try:
         work_folder = lockdown.move_in(walls, control_groups, processors)
         # Before the limits: the kernel counts descriptors under way per user, so with a guest's
         # own small limit every other guest of this user could keep us from sending, unix(7).
-        socket.send_fds(status, [FOLDER], [work_folder])
-        os.close(work_folder)
+        _send_descriptors(status, work_folder, os.pidfd_open(os.getpid()))
         lockdown.lock_down(walls)
         pid = os.fork()
         if pid:
@@ -46,7 +46,14 @@ def main(
     os._exit(0)
 
 
-def _become_program(status: socket.socket, program: Callable[[], None]) -> None:
+def _send_descriptors(status: _socket.socket, *descriptors: int) -> None:
+    rights = struct.pack(f"={len(descriptors)}i", *descriptors)
+    status.sendmsg([FOLDER], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _become_program(status: _socket.socket, program: Callable[[], None]) -> None:
     """Be PID 2: a process like any other, in a session of its own."""
     kernel.close_from(status.detach())
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # its own /proc entries are its own again
@@ -55,7 +62,7 @@ def _become_program(status: socket.socket, program: Callable[[], None]) -> None:
     os._exit(0)
 
 
-def _reap_all(status: socket.socket, pid: int) -> None:
+def _reap_all(status: _socket.socket, pid: int) -> None:
     """Wait until nobody is left; tell the host of PID 2's end as soon as it comes."""
     _report(0)  # for nobody: the pages it writes to are then no longer shared with PID 2
     while True:

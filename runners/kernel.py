@@ -5,8 +5,11 @@ thread, and a raw clone must not find the lock in another's hands.
 """
 
 import ctypes
+import functools
 import os
 import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 CLONE_PIDFD = 0x1000  # clone(2)
 CLONE_PARENT = 0x8000
@@ -28,11 +31,12 @@ MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4  # mount_setatt
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 PR_SET_DUMPABLE = 4
+PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
-LAST_CAPABILITY = 63  # a number that no kernel has yet gives EINVAL, which ends the loop
+LAST_CAPABILITY = 63  # a number that no kernel has yet gives EINVAL, which ends the list
 
 _NUMBERS = {
     "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126, "seccomp": 317},
@@ -67,7 +71,32 @@ def syscall(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | N
 
 def _register(value: int | bytes | ctypes.Array[ctypes.c_char] | None) -> object:
     """Give a whole register to a number: ctypes would pass 32 bits of it."""
-    return ctypes.c_long(value) if isinstance(value, int) else value
+    return _long(value) if isinstance(value, int) else value
+
+
+@functools.cache
+def _long(value: int) -> ctypes.c_long:
+    return ctypes.c_long(value)
+
+
+class Step(NamedTuple):
+    """A call to the kernel with all that it takes, made ready ahead of time.
+
+    Whoever makes one ready writes to some hundred objects. Each first write to a page that is
+    shared with the zygote costs a fault: what the zygote did, no guest does again.
+    """
+
+    function: Any
+    arguments: tuple[object, ...]
+    what: str
+    """Names it in an error."""
+
+
+def take(steps: Iterable[Step]) -> None:
+    """Take one step after the other. Raises OSError at the first that fails."""
+    for function, arguments, what in steps:
+        if function(*arguments) < 0:
+            _checked(-1, what)
 
 
 def clone(flags: int) -> tuple[int, int]:
@@ -118,9 +147,19 @@ def unshare(flags: int) -> None:
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount, bind or remount, mount(2)."""
-    arguments = [text.encode() if text else None for text in (source, target, kind)]
-    done = _libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)
-    _checked(done, f"mount {kind or source} on {target}")
+    take([mount_step(source, target, kind, flags, options)])
+
+
+def mount_step(source: str, target: str, kind: str, flags: int, options: str = "") -> Step:
+    """Prepare to mount, bind or remount, mount(2)."""
+    texts = [text.encode() if text else None for text in (source, target, kind)]
+    arguments = (*texts, _long(flags), options.encode() or None)
+    return Step(_libc.mount, arguments, f"mount {kind or source} on {target}")
+
+
+def folder_step(path: str) -> Step:
+    """Prepare to make a folder that only its owner enters, mkdir(2)."""
+    return Step(_libc.mkdir, (path.encode(), 0o700), f"mkdir {path}")
 
 
 def make_read_only(target: str) -> None:
@@ -140,7 +179,12 @@ def _set_attributes(target: str, attributes: int) -> None:
 
 def unmount(target: str) -> None:
     """Take a mount away at once, its users keeping what they hold open, umount2(2)."""
-    _checked(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+    take([unmount_step(target)])
+
+
+def unmount_step(target: str) -> Step:
+    """Prepare to take a mount away likewise."""
+    return Step(_libc.umount2, (target.encode(), MNT_DETACH), f"umount {target}")
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -150,12 +194,28 @@ def pivot_root(new: str, old: str) -> None:
 
 def prctl(option: int, value: int = 0) -> None:
     """Set something of this process, prctl(2)."""
-    _checked(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl({option})")
+    take([prctl_step(option, value)])
+
+
+def prctl_step(option: int, value: int = 0) -> Step:
+    """Prepare to set something of this process, prctl(2)."""
+    zero = _long(0)
+    return Step(_libc.prctl, (option, _long(value), zero, zero, zero), f"prctl({option})")
+
+
+def limit_step(limit: int, value: int) -> Step:
+    """Prepare to set a limit for good, soft as hard, setrlimit(2)."""
+    return Step(_libc.setrlimit, (limit, struct.pack("=QQ", value, value)), f"setrlimit({limit})")
 
 
 def set_host_name(name: bytes) -> None:
     """Name this machine, within the uts namespace, sethostname(2)."""
-    _checked(_libc.sethostname(name, len(name)), "sethostname")
+    take([host_name_step(name)])
+
+
+def host_name_step(name: bytes) -> Step:
+    """Prepare to name it."""
+    return Step(_libc.sethostname, (name, _long(len(name))), "sethostname")
 
 
 def close_from(descriptor: int) -> None:
@@ -163,16 +223,17 @@ def close_from(descriptor: int) -> None:
     syscall("close_range", descriptor, 0xFFFFFFFF, 0)
 
 
-def drop_capabilities() -> None:
-    """Give up every capability in all five sets, for ever, capabilities(7)."""
+def capability_steps() -> list[Step]:
+    """Prepare to give up every capability in all five sets, for ever, capabilities(7)."""
+    steps: list[Step] = []
     for capability in range(LAST_CAPABILITY + 1):
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        if _libc.prctl(PR_CAPBSET_READ, _long(capability), 0, 0, 0) < 0:
             break
-    _checked(
-        _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0), "ambient"
-    )
+        steps.append(prctl_step(PR_CAPBSET_DROP, capability))
+    steps.append(prctl_step(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL))
     header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
-    syscall("capset", header, bytes(24))
+    capset = (_long(NUMBER["capset"]), header, bytes(24))
+    return [*steps, Step(_libc.syscall, capset, "capset")]
 
 
 def install_filter(program: bytes) -> None:

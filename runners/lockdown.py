@@ -7,7 +7,6 @@ and the system-call filter last, because it refuses the calls that the steps bef
 
 import fcntl
 import os
-import resource
 import socket
 import struct
 from typing import NamedTuple
@@ -43,11 +42,9 @@ class Landlock(NamedTuple):
 class Walls(NamedTuple):
     """What a zygote's guests are held to; made once from the policy."""
 
-    scratch_options: str
-    private_folders: tuple[str, ...]
-    """Where the guest may write: all of them in one sized file system."""
-    limits: tuple[tuple[int, int], ...]
-    proc_masks: tuple[tuple[str, str], ...]
+    mounts: tuple[kernel.Step, ...]
+    masks: tuple[kernel.Step, ...]
+    rights: tuple[kernel.Step, ...]
     own_network: bool
     system_call_filter: bytes
     landlock: Landlock
@@ -57,23 +54,59 @@ def move_in(walls: Walls, control_groups: list[int], processors: list[int]) -> i
     """Make the new namespaces this guest's own; give a descriptor of its work folder."""
     _enter(control_groups)
     identity.map_identity(GUEST_USER, 0, 0)
-    kernel.set_host_name(b"sandbox")
     if walls.own_network:
         _raise_loopback()
-    work_folder = _mount_private(walls)
+    kernel.take(walls.mounts)
+    if walls.own_network:
+        _bound_buffers()
+    kernel.take(walls.masks)
     os.sched_setaffinity(0, processors)
-    return work_folder
+    os.chdir("/box")
+    return os.open("/box", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def lock_down(walls: Walls) -> None:
     """Take every right away. There is no way back."""
-    for limit, value in walls.limits:
-        resource.setrlimit(limit, (value, value))  # soft = hard: no raising it again
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody in the guest may look into PID 1
-    kernel.drop_capabilities()
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.take(walls.rights)
     restrict_files(walls.landlock)
     kernel.install_filter(walls.system_call_filter)
+
+
+def plan_mounts(private_folders: list[str], scratch_options: str) -> tuple[kernel.Step, ...]:
+    """Name the machine; mount one sized tmpfs behind the private folders, and a /proc.
+
+    private_folders: where the guest may write: all of them in one sized file system.
+    """
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    steps = [
+        kernel.host_name_step(b"sandbox"),
+        kernel.mount_step("tmpfs", SCRATCH, "tmpfs", flags, scratch_options),
+    ]
+    for target in private_folders:
+        source = f"{SCRATCH}/{os.path.basename(target)}"
+        steps += [kernel.folder_step(source), kernel.mount_step(source, target, "", kernel.MS_BIND)]
+    steps.append(kernel.unmount_step(SCRATCH))
+    steps.append(kernel.mount_step("proc", "/proc", "proc", flags | kernel.MS_NOEXEC))
+    return tuple(steps)
+
+
+def plan_masks(proc_masks: list[tuple[str, str]]) -> tuple[kernel.Step, ...]:
+    """Cover what /proc tells of the host, with (source, target) pairs."""
+    return tuple(
+        kernel.mount_step(source, target, "", kernel.MS_BIND)
+        for source, target in proc_masks
+        if os.path.exists(target)
+    )
+
+
+def plan_rights(limits: list[tuple[int, int]]) -> tuple[kernel.Step, ...]:
+    """Take away everything but files and system calls, which are last."""
+    return (
+        *(kernel.limit_step(limit, value) for limit, value in limits),
+        kernel.prctl_step(kernel.PR_SET_DUMPABLE, 0),  # nobody in the guest may look into PID 1
+        *kernel.capability_steps(),
+        kernel.prctl_step(kernel.PR_SET_NO_NEW_PRIVS, 1),
+    )
 
 
 def _enter(control_groups: list[int]) -> None:
@@ -91,29 +124,10 @@ def _raise_loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
 
 
-def _mount_private(walls: Walls) -> int:
-    """Mount the one sized tmpfs behind the private folders, and the guest's own /proc."""
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV
-    kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, walls.scratch_options)
-    for target in walls.private_folders:
-        source = f"{SCRATCH}/{os.path.basename(target)}"
-        os.mkdir(source, 0o700)
-        kernel.mount(source, target, "", kernel.MS_BIND)
-    kernel.unmount(SCRATCH)
-    kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
-    if walls.own_network:
-        _bound_buffers()
-    for source, target in walls.proc_masks:
-        kernel.mount(source, target, "", kernel.MS_BIND)
-    os.chdir("/box")
-    return os.open("/box", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
 def _bound_buffers() -> None:
     """Keep TCP from growing its buffers by itself: they are memory that no process has, tcp(7)."""
     for name in ("tcp_wmem", "tcp_rmem"):
-        with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as file:
-            file.write(TCP_BYTES)
+        identity.write(f"/proc/sys/net/ipv4/{name}", TCP_BYTES)
 
 
 def restrict_files(landlock: Landlock) -> None:

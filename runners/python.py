@@ -2,13 +2,13 @@
 
 import ast
 import contextlib
-import functools
 import importlib
 import linecache
 import os
 import sys
 import traceback
 import types
+from collections.abc import Iterable
 from types import CoroutineType
 from typing import Any, cast
 
@@ -21,7 +21,6 @@ MOST_ERROR_BYTES = 1 << 18
 FOLDER = os.path.dirname(__file__)
 AROUND = (FOLDER, "/asyncio")
 """Folders of the code that runs the call, which explains nothing of its errors."""
-OF_HANDLERS = ("answer", "channel", "exits", "given", "plain", "remains", "tool")
 
 
 def perform(call: Call) -> tuple[int, bytes]:
@@ -41,22 +40,38 @@ def perform(call: Call) -> tuple[int, bytes]:
 def _perform_handler(call: Call) -> tuple[int, bytes]:
     """Run a handler: it is a function, so even sys.exit() in it is an error."""
     try:
-        return 0, load_tool().run(call)
+        return 0, load("tool").run(call)
     except BaseException as error:  # noqa: BLE001 - ditto
         return 1, raised(error)
 
 
-@functools.cache
-def load_tool() -> Any:
-    """Import what runs handlers: once in a zygote, or in a fresh interpreter that needs it."""
+_loaded: dict[str, Any] = {}
+
+
+def load(name: str) -> Any:
+    """Give a module of ours that not every call needs; import it if the zygote did not."""
+    if name not in _loaded:
+        load_all((name,))
+    return _loaded[name]
+
+
+def load_all(names: Iterable[str]) -> None:
+    """Import modules of ours."""
     sys.path.insert(0, FOLDER)
     try:
-        import tool
+        for name in names:
+            _loaded[name] = importlib.import_module(name)
     finally:
         sys.path.remove(FOLDER)
-    for module in OF_HANDLERS:
-        sys.modules.pop(module, None)  # a program may have modules of these names
-    return tool
+    forget_names()
+
+
+def forget_names() -> None:
+    """Take our modules off the list of modules: a program may have some of these names."""
+    for name, module in [*sys.modules.items()]:
+        is_ours = os.path.dirname(getattr(module, "__file__", None) or "") == FOLDER
+        if is_ours and name != "__main__":
+            del sys.modules[name]
 
 
 def raised(error: BaseException) -> bytes:

@@ -7,6 +7,8 @@ configuration and then requests, each with the descriptors of one guest. It ends
 does, and all its guests with it.
 """
 
+import _socket  # without what socket puts around it: each object that is used costs a page
+import array
 import contextlib
 import fcntl
 import gc
@@ -17,7 +19,6 @@ import resource
 import select
 import signal
 import site
-import socket
 import struct
 import sys
 import time
@@ -30,6 +31,7 @@ import lockdown
 
 MESSAGE_BYTES = 1 << 20
 MOST_DESCRIPTORS = 16
+RIGHTS_BYTES = _socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
 INNER = (
     kernel.CLONE_NEWUSER
     | kernel.CLONE_NEWPID
@@ -38,13 +40,12 @@ INNER = (
     | kernel.CLONE_NEWUTS
 )
 STDERR = 2
-STARTED, REAPED, FAULT = b"S", b"X", b"F"
+REAPED, FAULT = b"X", b"F"
 
 
 def main(control_descriptor: int) -> None:
     """Prepare once, then clone guests until the host goes."""
-    control = socket.socket(fileno=control_descriptor)
-    control.set_inheritable(False)
+    control = _socket.socket(fileno=_leave_low_numbers(control_descriptor))
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
     _raise_open_files()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # or a guest could interrupt its PID 1
@@ -57,6 +58,14 @@ def main(control_descriptor: int) -> None:
         return
     control.send(json.dumps({"ready": True}).encode())
     Zygote(control, walls, configuration).serve()
+
+
+def _leave_low_numbers(control: int) -> int:
+    """Keep the numbers of a guest's own descriptors taken here; give the new one of control."""
+    moved = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, MOST_DESCRIPTORS)
+    for number in range(STDERR + 1, MOST_DESCRIPTORS):
+        os.dup2(STDERR, number, inheritable=False)
+    return moved
 
 
 def _raise_open_files() -> None:
@@ -72,14 +81,11 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
         may_execute=configuration["may_execute"],
     )
     return lockdown.Walls(
-        scratch_options=configuration["scratch_options"],
-        private_folders=tuple(configuration["private_folders"]),
-        limits=tuple((limit, value) for limit, value in configuration["limits"]),
-        proc_masks=tuple(
-            (source, target)
-            for source, target in configuration["proc_masks"]
-            if os.path.exists(target)
+        mounts=lockdown.plan_mounts(
+            configuration["private_folders"], configuration["scratch_options"]
         ),
+        masks=lockdown.plan_masks(configuration["proc_masks"]),
+        rights=lockdown.plan_rights(configuration["limits"]),
         own_network=configuration["own_network"],
         system_call_filter=bytes.fromhex(configuration["filter"]),
         landlock=landlock,
@@ -99,7 +105,8 @@ def warm_up(configuration: dict[str, Any]) -> None:
         except Exception as fault:
             reason = f"the module {module} cannot be preloaded: {type(fault).__name__}: {fault}"
             raise ValueError(reason) from fault
-    program_of_guest.warm_up()
+    own = ("tool", "session") if configuration.get("is_for_sessions") else ("tool",)
+    program_of_guest.warm_up(preload=own)
     gc.collect()
     gc.freeze()
 
@@ -109,14 +116,14 @@ class Guest(NamedTuple):
 
     pid: int
     pidfd: int
-    status: socket.socket
+    status: _socket.socket
 
 
 class Zygote:
     """Clones guests and tells the host, on each guest's own socket, when it is gone for good."""
 
     def __init__(
-        self, control: socket.socket, walls: lockdown.Walls, configuration: dict[str, Any]
+        self, control: _socket.socket, walls: lockdown.Walls, configuration: dict[str, Any]
     ) -> None:
         """Start with no guest."""
         self._control = control
@@ -155,12 +162,14 @@ class Zygote:
         )
 
     def _take_request(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self._control, 4096, MOST_DESCRIPTORS)
+        """Start the guest that the host asks for: its processors, with its descriptors."""
+        message, rights, _, _ = self._control.recvmsg(4096, RIGHTS_BYTES)
         if not message:
             return False
-        status = socket.socket(fileno=descriptors[0])
+        descriptors = memoryview(rights[0][2]).cast("i").tolist()
+        status = _socket.socket(*init.KIND_OF_STATUS, descriptors[0])
         try:
-            self._start(status, descriptors[1:], json.loads(message))
+            self._start(status, descriptors[1:], memoryview(message).cast("H").tolist())
         except OSError as fault:
             status.send(FAULT + str(fault).encode())
             status.close()
@@ -168,23 +177,22 @@ class Zygote:
             os.close(descriptor)
         return True
 
-    def _start(self, status: socket.socket, rest: list[int], request: dict[str, Any]) -> None:
+    def _start(self, status: _socket.socket, rest: list[int], processors: list[int]) -> None:
         """Clone one guest; keep its socket to say when it is reaped."""
         pid, pidfd = kernel.clone(self._namespaces)
         if pid == 0:
-            self._become_guest(status.fileno(), rest, request)
-        socket.send_fds(status, [STARTED], [pidfd])
+            self._become_guest(status.fileno(), rest, processors)
         guest = Guest(pid, pidfd, status)
         for descriptor in (pidfd, status.fileno()):
             self._guests[descriptor] = guest
             self._events.register(descriptor, select.EPOLLIN)
 
-    def _become_guest(self, status: int, rest: list[int], request: dict[str, Any]) -> None:
+    def _become_guest(self, status: int, rest: list[int], processors: list[int]) -> None:
         """Keep this guest's own descriptors, at their fixed numbers, and close all others."""
         try:
             control_groups = _arrange(status, rest)
             program = self._fresh_program if self._is_fresh else program_of_guest.run
-            init.main(self._walls, control_groups, request["processors"], program)
+            init.main(self._walls, control_groups, processors, program)
         finally:
             os._exit(70)
 
@@ -230,9 +238,7 @@ class Zygote:
 def _arrange(status: int, rest: list[int]) -> list[int]:
     """Move stdin, stdout, stderr, payload, answer and status to 0..5, the control groups behind."""
     wanted = [*rest[:5], status, *rest[5:]]
-    # First out of the way of the numbers that they are to have.
-    safe = [fcntl.fcntl(old, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for old in wanted]
-    for number, old in enumerate(safe):
+    for number, old in enumerate(wanted):  # none has such a number yet: see _leave_low_numbers
         os.dup2(old, number, inheritable=number <= STDERR)
     kernel.close_from(len(wanted))
     return list(range(init.STATUS + 1, len(wanted)))

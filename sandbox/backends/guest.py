@@ -237,15 +237,13 @@ class Guest:
 
     def _take_message(self) -> None:
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 2)
         except ConnectionResetError:
             # The other side went without reading all of ours; what it said last is still there.
             return
         match message[:1]:
-            case b"S" if descriptors:
-                self._pidfd = descriptors[0]
-            case b"W" if descriptors:
-                self._work_folder = descriptors[0]
+            case b"W" if len(descriptors) == 2:
+                self._work_folder, self._pidfd = descriptors
             case b"R":
                 self._is_locked_down = True
             case b"\x01":

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass
@@ -164,6 +165,7 @@ class Zygote:
             "runners": GUEST_RUNNERS,
             "python_path": view.python_path,
             "preload": self.plan.preload,
+            "is_for_sessions": self.plan.is_for_sessions,
             "fresh_interpreter": policy.fresh_interpreter,
         }
 
@@ -202,7 +204,7 @@ class Zygote:
         start = self._turn
         self._turn = (self._turn + self.cpus) % len(self._processors)
         ring = self._processors * 2
-        message = json.dumps({"processors": ring[start : start + self.cpus]}).encode()
+        message = struct.pack(f"={self.cpus}H", *ring[start : start + self.cpus])
         async with self._sending:
             while not self._try_request(message, descriptors):
                 await anyio.wait_writable(self._control)
