@@ -7,6 +7,8 @@ from typing import Final
 
 import anyio
 
+from sandbox.backends.waiting import in_trio
+
 __all__ = ["Background"]
 
 Job = Callable[[], Awaitable[None]]
@@ -30,8 +32,8 @@ class Background:
     def start(self, job: Job) -> None:
         """Start a job; it must end by itself."""
         self._count += 1
-        if (trio := sys.modules.get("trio")) and trio.lowlevel.in_trio_task():
-            trio.lowlevel.spawn_system_task(self._run_to_its_end, job)
+        if in_trio():
+            sys.modules["trio"].lowlevel.spawn_system_task(self._run_to_its_end, job)
             return
         task = asyncio.get_running_loop().create_task(_run(job))
         self._tasks.add(task)  # a loop keeps no reference of its own

@@ -2,11 +2,10 @@
 
 import os
 import select
-import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-import anyio
+from sandbox.backends.waiting import Listener
 
 __all__ = ["UNPRIVILEGED_USER", "Channels"]
 
@@ -31,16 +30,32 @@ class Channels:
         self._readers: dict[int, Taker] = {}
         self._rest: dict[int, memoryview] = {}
         self._kept: set[int] = set()
+        self._listener = Listener(self._poll.fileno(), self.handle)
+        self.wake = self._listener.wake
+        """Lets wait() return, once what is there is handled."""
+        self.wait = self._listener.wait
+        """Handles what comes until wake(), or a moment of the monotonic clock."""
+        self.rest = self._listener.rest
+        """Leaves what comes where it is, until the next wait."""
 
     def on_ready(self, descriptor: int, handler: Handler) -> None:
         """Call a handler whenever a descriptor is readable. The descriptor stays the caller's."""
         self._handlers[descriptor] = handler
         self._poll.register(descriptor, select.EPOLLIN)
 
-    def make_reader(self, take: Taker) -> int:
-        """Make a pipe from the guest, its bytes taken as they come; give the guest's end."""
+    def ignore(self, descriptor: int) -> None:
+        """Call its handler no more."""
+        if self._handlers.pop(descriptor, None):
+            self._poll.unregister(descriptor)
+
+    def make_reader(self, take: Taker, *, has_name: bool = False) -> int:
+        """Make a pipe from the guest, its bytes taken as they come; give the guest's end.
+
+        has_name: whether the guest may open it again, as /dev/stdout.
+        """
         ours, theirs = os.pipe2(os.O_CLOEXEC)
-        _give_to_guest(theirs)
+        if has_name:
+            _give_to_guest(theirs)
         self.adopt_reader(ours, take)
         return theirs
 
@@ -50,11 +65,12 @@ class Channels:
         self._readers[ours] = take
         self.on_ready(ours, lambda: self._read_on(ours))
 
-    def make_writer(self) -> tuple[int, int]:
+    def make_writer(self, *, has_name: bool = False) -> tuple[int, int]:
         """Make a pipe to the guest; give our end, for send(), and the guest's."""
         theirs, ours = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(ours, False)
-        _give_to_guest(theirs)
+        if has_name:
+            _give_to_guest(theirs)
         self._rest[ours] = memoryview(b"")
         return ours, theirs
 
@@ -75,12 +91,6 @@ class Channels:
             self._handlers[descriptor] = lambda: self._write(descriptor)
             self._poll.register(descriptor, select.EPOLLOUT)
 
-    async def wait(self, until: float) -> None:
-        """Wait for the next event, or this moment of the monotonic clock, and handle what came."""
-        with anyio.move_on_after(max(0.0, until - time.monotonic())):
-            await anyio.wait_readable(self._poll.fileno())
-        self.handle()
-
     def handle(self) -> None:
         """Handle what has come already."""
         for descriptor, _ in self._poll.poll(0):
@@ -95,6 +105,7 @@ class Channels:
 
     def close(self) -> None:
         """Close every pipe."""
+        self.rest()
         for descriptor in [*self._readers, *self._rest]:
             self._forget(descriptor)
         self._poll.close()
@@ -130,16 +141,12 @@ class Channels:
         if self._rest[descriptor]:
             return
         if descriptor in self._kept:
-            self._stop_watching(descriptor)
+            self.ignore(descriptor)
         else:
             self._forget(descriptor)
 
-    def _stop_watching(self, descriptor: int) -> None:
-        if self._handlers.pop(descriptor, None):
-            self._poll.unregister(descriptor)
-
     def _forget(self, descriptor: int) -> None:
-        self._stop_watching(descriptor)
+        self.ignore(descriptor)
         self._readers.pop(descriptor, None)
         self._rest.pop(descriptor, None)
         os.close(descriptor)

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import time
+from array import array
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -45,6 +46,8 @@ COIN_SECONDS: Final = 0.05
 """So near its deadline a call that used up its processor time counts as late."""
 OWN_FILES: Final = 4
 """Inodes of the scratch space that are there before the guest is."""
+RIGHTS_BYTES: Final = socket.CMSG_SPACE(2 * array("i").itemsize)
+"""Room for the work folder and the descriptor of PID 1."""
 AT_ALONE, AT_USED = REPORT_BYTES, REPORT_BYTES + 1
 """Where the report of PID 1 goes on: whether it is alone, and what those it reaped have used."""
 
@@ -96,9 +99,9 @@ class Guest:
 
     def _make_pipes(self) -> list[int]:
         """Make its pipes; give its ends: stdin, stdout, stderr, payload, answer."""
-        self._stdin, stdin = self._channels.make_writer()
-        stdout = self._channels.make_reader(self._take_stdout)
-        stderr = self._channels.make_reader(self._take_stderr)
+        self._stdin, stdin = self._channels.make_writer(has_name=True)
+        stdout = self._channels.make_reader(self._take_stdout, has_name=True)
+        stderr = self._channels.make_reader(self._take_stderr, has_name=True)
         self._payload, payload = self._channels.make_writer()
         return [stdin, stdout, stderr, payload, self._make_answer_channel()]
 
@@ -224,6 +227,7 @@ class Guest:
             return
         self._is_killed = True
         self._ended_at = self._ended_at or time.monotonic()
+        self._channels.wake()
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
@@ -234,16 +238,20 @@ class Guest:
         with suppress(BlockingIOError):
             while not self._fault and not self._is_reaped:
                 self._take_message()
+        if self._fault or self._is_reaped:
+            self._channels.ignore(self._status.fileno())  # its end would be news for ever
 
     def _take_message(self) -> None:
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._status, 512, 2)
+            message, rights, _, _ = self._status.recvmsg(512, RIGHTS_BYTES)
         except ConnectionResetError:
             # The other side went without reading all of ours; what it said last is still there.
             return
+        descriptors = [*memoryview(rights[0][2]).cast("i")] if rights else []
         match message[:1]:
             case b"W" if len(descriptors) == 2:
                 self._work_folder, self._pidfd = descriptors
+                return
             case b"R":
                 self._is_locked_down = True
             case b"\x01":
@@ -259,6 +267,7 @@ class Guest:
                 self._zygote.is_usable = False
                 words = self._zygote.last_words()
                 self._fault = f"the zygote ended, and its guests with it: {words or 'killed'}"
+        self._channels.wake()
 
     def _take_end(self, message: bytes) -> None:
         """Note how the main process ended; what it left behind gets a moment, then goes too."""
@@ -369,18 +378,20 @@ class Guest:
         if self._is_given_back:
             return
         try:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(DEATH_SECONDS):
-                await self._see_it_die()
+            if not self._is_reaped:
+                with anyio.CancelScope(shield=True):
+                    await self._see_it_die(time.monotonic() + DEATH_SECONDS)
         finally:  # also where the event loop ends under this
             self._give_back()
 
-    async def _see_it_die(self) -> None:
-        while not self._is_reaped and not self._fault:
+    async def _see_it_die(self, until: float) -> None:
+        while not self._is_reaped and not self._fault and time.monotonic() < until:
             self._kill()
-            await self._channels.wait(float("inf"))
+            await self._channels.wait(until)
         if self._pidfd >= 0 and not self._is_reaped:  # nobody is there to say it
             self._kill()
-            await anyio.wait_readable(self._pidfd)
+            with anyio.move_on_after(max(0.0, until - time.monotonic())):
+                await anyio.wait_readable(self._pidfd)
 
     def _give_back(self) -> None:
         self._is_given_back = True

@@ -75,6 +75,11 @@ class SessionGuest(Guest):
         self._channels.adopt_reader(os.dup(self._talk.fileno()), self._take_answer)
         return theirs.detach()
 
+    def _take_answer(self, chunk: bytes) -> None:
+        super()._take_answer(chunk)
+        if self._heard.is_answered:
+            self._channels.wake()
+
     # Its branches, which live within it
 
     @property
@@ -277,6 +282,7 @@ class SessionGuest(Guest):
 
     def _rest_now(self) -> None:
         """Let it wait for its next turn, for as long as it may."""
+        self._channels.rest()
         self._heard = Heard(self._quota)
         left = self._lives_until - time.monotonic()
         self._let_live(max(0.0, min(self._quota.idle_seconds, left)))

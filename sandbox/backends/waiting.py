@@ -1,0 +1,96 @@
+"""One wait, with an end, for all that comes on one descriptor: what every call does."""
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Callable
+
+import anyio
+
+__all__ = ["Listener", "in_trio"]
+
+
+def in_trio() -> bool:
+    """Say whether this runs in a task of trio's, also where that runs on top of asyncio."""
+    return (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_task()
+
+
+class Listener:
+    """Has what comes handled at once; who waits is woken only when something matters.
+
+    On asyncio it is a reader of the loop's own, which stays from one wait to the next, and a timer:
+    a cancel scope for each event costs more than all else that the host does with it.
+    """
+
+    def __init__(self, descriptor: int, handle: Callable[[], None]) -> None:
+        """Read nothing yet. handle: takes all that is there, or what is left calls it again."""
+        self._descriptor = descriptor
+        self._handle = handle
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_woken = False
+        self._error: BaseException | None = None
+
+    def wake(self) -> None:
+        """Let who waits go on, once all that is there is handled."""
+        self._is_woken = True
+
+    async def wait(self, until: float) -> None:
+        """Handle what comes until wake(), or until this moment of the monotonic clock.
+
+        Raises what handling does.
+        """
+        self._is_woken = False
+        if in_trio():
+            await self._wait_by_scope(until)
+        else:
+            await self._wait_by_reader(until)
+        if not self._is_woken:
+            self._handle()
+
+    def rest(self) -> None:
+        """Leave what comes where it is, until the next wait."""
+        if self._loop and not self._loop.is_closed():
+            self._loop.remove_reader(self._descriptor)
+        self._loop = None
+
+    async def _wait_by_scope(self, until: float) -> None:
+        with anyio.move_on_after(max(0.0, until - time.monotonic())):
+            while not self._is_woken:
+                await anyio.wait_readable(self._descriptor)
+                self._handle()
+
+    async def _wait_by_reader(self, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self.rest()
+            loop.add_reader(self._descriptor, self._take)
+            self._loop = loop
+        self._waiter = waiter = loop.create_future()
+        left = until - time.monotonic()
+        timer = None if left == math.inf else loop.call_later(max(0.0, left), _end, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer:
+                timer.cancel()
+        if error := self._error:
+            self._error = None
+            raise error
+
+    def _take(self) -> None:
+        try:
+            self._handle()
+        except BaseException as error:
+            if not self._waiter:
+                raise
+            self._error, self._is_woken = error, True
+        if self._is_woken and self._waiter:
+            _end(self._waiter)
+
+
+def _end(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
