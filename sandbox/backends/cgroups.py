@@ -177,6 +177,11 @@ class ZygoteGroup:
         self._hierarchies = hierarchies
         name = f"{PREFIX}{owner}-{serial}"
         self._folders = [hierarchy.folder / name for hierarchy in hierarchies]
+        self._places = {
+            controller: str(folder)
+            for hierarchy, folder in zip(hierarchies, self._folders, strict=True)
+            for controller in hierarchy.controllers
+        }
         self._calls = 0
         self._busy: list[CallGroup] = []
 
@@ -196,15 +201,11 @@ class ZygoteGroup:
 
     def add_call(self, quota: Quota) -> "CallGroup":
         """Make the groups of one call, with its limits set."""
-        self.clear()
+        if self._busy:
+            self.clear()
         self._calls += 1
-        folders = {
-            controller: folder / str(self._calls)
-            for hierarchy, folder in zip(self._hierarchies, self._folders, strict=True)
-            for controller in hierarchy.controllers
-        }
-        version = self._hierarchies[0].version
-        return CallGroup(version, folders, quota, self._busy)
+        folders = {name: f"{place}/{self._calls}" for name, place in self._places.items()}
+        return CallGroup(self._hierarchies[0].version, folders, quota, self._busy)
 
     def clear(self) -> bool:
         """Remove the groups of calls that were still busy at their end; say if none is left."""
@@ -228,7 +229,7 @@ class CallGroup:
     def __init__(
         self,
         version: Literal[1, 2],
-        folders: Mapping[str, Path],
+        folders: Mapping[str, Path | str],
         quota: Quota,
         busy: "list[CallGroup]",
     ) -> None:
@@ -240,7 +241,7 @@ class CallGroup:
         self._busy = busy
         self._memory = str(folders["memory"])
         self._pids = str(folders["pids"])
-        self._cpu = str(folders["memory"] if version == 2 else folders["cpuacct"])
+        self._cpu = str(folders["memory" if version == 2 else "cpuacct"])
         self._unique = tuple(dict.fromkeys((self._memory, self._pids, self._cpu)))
         self._counters: dict[str, int] = {}
         try:

@@ -95,6 +95,9 @@ class SubprocessBackend:
     async def _zygote(self, policy: Policy, *, is_for_sessions: bool = False) -> WarmZygote:
         """Give the warm zygote of a policy; start it if there is none, or none that lives."""
         key = (policy.fingerprint, is_for_sessions)
+        if (zygote := self._zygotes.get(key)) and zygote.is_usable:
+            self._zygotes.move_to_end(key)
+            return zygote
         async with self._starting:
             zygote = self._zygotes.get(key)
             if zygote and zygote.is_usable:

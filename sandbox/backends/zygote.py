@@ -205,6 +205,8 @@ class Zygote:
         self._turn = (self._turn + self.cpus) % len(self._processors)
         ring = self._processors * 2
         message = struct.pack(f"={self.cpus}H", *ring[start : start + self.cpus])
+        if not self._sending.locked() and self._try_request(message, descriptors):
+            return
         async with self._sending:
             while not self._try_request(message, descriptors):
                 await anyio.wait_writable(self._control)
