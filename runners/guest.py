@@ -10,6 +10,7 @@ import io
 import json
 import linecache
 import os
+import select
 import signal
 import struct
 import sys
@@ -35,6 +36,11 @@ REHEARSAL = json.dumps(
     }
 )
 
+HASTE_SECONDS = 0.002
+"""A call that is there so soon had nothing parked for it: it is not kept waiting any longer."""
+UNTIL_SETTLED = 20
+"""So often the interpreter looks at code before it stops rewriting it for what it meets there."""
+
 Call = dict[str, Any]
 
 
@@ -44,8 +50,7 @@ def warm_up(*, preload: tuple[str, ...] = ()) -> None:
     preload: modules of ours that a fresh interpreter loads only if its call needs them.
     """
     python.load_all(preload)
-    python.compile_program("0", "program.py", split=True)
-    answer.encode({"value": [1, 2.5, "x", None, {"a": True}]}, depth=8, limit_bytes=1000)
+    _rehearse(UNTIL_SETTLED)
     sys.path.insert(0, files.WORK_FOLDER)
     # Unbuffered, as python -u has it: what was printed before a limit struck is not lost.
     for name, descriptor, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
@@ -83,16 +88,22 @@ def run() -> NoReturn:
 
 
 def _get_ready() -> None:
-    """Do while there is time what every call needs, and two calls of no effect.
+    """Do what every call needs and, if there is time, a call of no effect.
 
     Each first write to a page that is shared with the zygote costs a fault, and a call comes upon
-    hundreds. What they wrote to is this process's own when the real one comes.
+    hundreds. What this one wrote to is this process's own when the real one comes.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed()  # preloaded: unlike random it does not do so after a fork
+    if not select.select([PAYLOAD], [], [], HASTE_SECONDS)[0]:
+        _rehearse(1)
+
+
+def _rehearse(times: int) -> None:
+    """Perform calls of no effect, and leave nothing of them."""
     main, arguments = sys.modules["__main__"], sys.argv[:]
-    for _ in range(2):
+    for _ in range(times):
         _perform(json.loads(REHEARSAL))
     linecache.clearcache()
     sys.modules["__main__"], sys.argv[:] = main, arguments

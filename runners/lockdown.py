@@ -164,12 +164,25 @@ def plan_landlock(abi: int, rights: list[tuple[str, str]], *, may_execute: bool)
     everything = handled if may_execute else handled & ~EXECUTE
     meaning = {"list": LIST, "read": READ, "run": READ | EXECUTE}
     meaning |= {"device": READ | WRITE_FILE, "write": everything}
-    rules = tuple(
-        (path, _fitting(path, meaning[right] & handled))
-        for path, right in rights
-        if os.path.exists(path)
-    )
-    return Landlock(abi=abi, handled=handled, rules=rules)
+    rules: dict[str, int] = {}
+    for path in (path for path, _ in rights if os.path.exists(path)):
+        rules.setdefault(os.path.realpath(path), 0)
+    for path, right in rights:
+        if (real := os.path.realpath(path)) in rules:
+            rules[real] |= _fitting(real, meaning[right] & handled)
+    needed = [(path, access) for path, access in rules.items() if not _is_implied(path, rules)]
+    return Landlock(abi=abi, handled=handled, rules=tuple(needed))
+
+
+def _is_implied(path: str, rules: dict[str, int]) -> bool:
+    """Say whether a rule above this path allows as much, as that of /usr does for /bin."""
+    above = [rules.get(folder, 0) for folder in _above(path)]
+    return any(access & rules[path] == rules[path] for access in above)
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) or "/" for count in range(1, len(parts)) if path != "/"]
 
 
 def _handled(abi: int) -> int:
