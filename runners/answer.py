@@ -3,10 +3,12 @@
 import json
 import os
 import struct
+from itertools import chain
 from typing import Any, cast
 
 ANSWER, PARTIAL, NOTE = 1, 2, 3
 PLAIN = {list, tuple, str, int, float, bool, type(None)}
+NESTED = (dict, list, tuple)
 HEADER = struct.Struct(">IB")
 
 
@@ -56,23 +58,30 @@ def _encode(document: dict[str, Any], depth: int) -> bytes:
 def _is_plain(document: dict[str, Any], depth: int) -> bool:
     """Say whether all keys are strings, which then differ in JSON too.
 
-    Refuses what is nested too deep, level by level: no recursion of our own.
+    Refuses what is nested too deep, level by level: no recursion of our own. Looks at a level as a
+    whole, for a large value has many small objects.
     """
     level: list[Any] = list(document.values())
     is_plain = True
     for _ in range(depth):
-        is_plain = is_plain and all(_has_plain_keys(value) for value in level)
-        level = [inner for value in level for inner in _children(value)]
+        objects: list[dict[Any, Any]] = [value for value in level if type(value) is dict]
+        others = [value for value in level if type(value) is not dict]
+        is_plain = is_plain and {*map(type, others)} <= PLAIN
+        is_plain = is_plain and {*map(type, chain.from_iterable(objects))} <= {str}
+        members = (value.values() for value in objects)
+        inner = chain(chain.from_iterable(members), chain.from_iterable(map(_items, others)))
+        level = [value for value in inner if isinstance(value, NESTED)]
         if not level:
             return is_plain
     reason = f"the value is nested deeper than {depth} levels: quota.result_depth"
     raise NotJson(reason)
 
 
-def _has_plain_keys(value: Any) -> bool:
-    if type(value) is not dict:
-        return type(value) in PLAIN
-    return {*map(type, cast("dict[Any, Any]", value))} <= {str}
+def _items(value: Any) -> list[Any]:
+    """Give what is within a value that is no plain dict."""
+    if isinstance(value, dict):
+        return list(cast("dict[Any, Any]", value).values())
+    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
@@ -80,15 +89,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) < len(pairs):
         reason = "the value has two keys that are the same in JSON"
         raise NotJson(reason)
-
-
-def _children(value: Any) -> list[Any]:
-    """Give the lists and dicts within one: only they can be nested further."""
-    if isinstance(value, dict):
-        value = list(cast("dict[Any, Any]", value).values())
-    if not isinstance(value, list | tuple):
-        return []
-    return [inner for inner in cast("list[Any]", value) if isinstance(inner, dict | list | tuple)]
 
 
 def text_of(fault: BaseException) -> str:
