@@ -21,7 +21,6 @@ import signal
 import site
 import struct
 import sys
-import time
 from typing import Any, NamedTuple
 
 import guest as program_of_guest
@@ -119,6 +118,8 @@ class Guest(NamedTuple):
     pid: int
     pidfd: int
     status: _socket.socket
+    alarm: int
+    """Becomes readable when it has lived too long: the host should have ended it, but hangs."""
 
 
 class Zygote:
@@ -135,33 +136,26 @@ class Zygote:
         self._python_path = ":".join(configuration["python_path"])
         self._is_fresh: bool = configuration["fresh_interpreter"]
         self._guests: dict[int, Guest] = {}
-        self._deadlines: dict[int, float] = {}
         self._events = select.epoll()
         self._events.register(control, select.EPOLLIN)
 
     def serve(self) -> None:
         """Answer requests and ends of guests until the host is gone."""
         while True:
-            ready = [descriptor for descriptor, _ in self._events.poll(self._patience())]
+            ready = [descriptor for descriptor, _ in self._events.poll()]
             for descriptor in ready:
                 if guest := self._guests.get(descriptor):  # reaped in this very round, maybe
                     self._take_event(guest, descriptor)
             # Last: a new guest takes the numbers of one that was reaped in this round.
             if self._control.fileno() in ready and not self._take_request():
                 return
-            self._end_forgotten()
 
     def _take_event(self, guest: Guest, descriptor: int) -> None:
         if descriptor == guest.pidfd:
             self._reap(guest)
-        else:
-            self._take_word(guest)
-
-    def _patience(self) -> float | None:
-        """Give the time until the next deadline, None where there is none."""
-        return (
-            max(0.0, min(self._deadlines.values()) - time.monotonic()) if self._deadlines else None
-        )
+        else:  # the host has let go of it, or its alarm rings
+            self._events.unregister(descriptor)
+            signal.pidfd_send_signal(guest.pidfd, signal.SIGKILL)
 
     def _take_request(self) -> bool:
         """Start the guest that the host asks for: its processors, with its descriptors."""
@@ -175,17 +169,18 @@ class Zygote:
         except OSError as fault:
             status.send(FAULT + str(fault).encode())
             status.close()
-        for descriptor in descriptors[1:]:
+            os.close(descriptors[1])
+        for descriptor in descriptors[2:]:
             os.close(descriptor)
         return True
 
     def _start(self, status: _socket.socket, rest: list[int], processors: list[int]) -> None:
-        """Clone one guest; keep its socket to say when it is reaped."""
+        """Clone one guest; keep its alarm, and its socket to say when it is reaped."""
         pid, pidfd = kernel.clone(self._namespaces)
         if pid == 0:
-            self._become_guest(status.fileno(), rest, processors)
-        guest = Guest(pid, pidfd, status)
-        for descriptor in (pidfd, status.fileno()):
+            self._become_guest(status.fileno(), rest[1:], processors)
+        guest = Guest(pid, pidfd, status, rest[0])
+        for descriptor in (pidfd, status.fileno(), guest.alarm):
             self._guests[descriptor] = guest
             self._events.register(descriptor, select.EPOLLIN)
 
@@ -205,36 +200,20 @@ class Zygote:
         argv = [sys.executable, "-I", "-S", self._runners, "guest", self._python_path]
         os.execv(sys.executable, argv)
 
-    def _take_word(self, guest: Guest) -> None:
-        """The host says how long the guest may still live, or has let go of it."""
-        if word := guest.status.recv(16):
-            (seconds,) = struct.unpack(">d", word)
-            self._deadlines[guest.pidfd] = time.monotonic() + seconds
-        else:
-            self._events.unregister(guest.status)
-            signal.pidfd_send_signal(guest.pidfd, signal.SIGKILL)
-
-    def _end_forgotten(self) -> None:
-        """Kill what is past every deadline: the host should have, but hangs."""
-        now = time.monotonic()
-        for pidfd in [pidfd for pidfd, deadline in self._deadlines.items() if now > deadline]:
-            del self._deadlines[pidfd]
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-
     def _reap(self, guest: Guest) -> None:
         """Tell the host that nothing is left of a guest: its PID 1 goes last of all."""
         _, _, used = os.wait4(guest.pid, 0)
         report = struct.pack(">dQ", used.ru_utime + used.ru_stime, used.ru_maxrss)
         with contextlib.suppress(OSError):  # the host did not wait for it
             guest.status.send(REAPED + report)
-        self._deadlines.pop(guest.pidfd, None)
-        for descriptor in (guest.pidfd, guest.status.fileno()):
+        for descriptor in (guest.pidfd, guest.status.fileno(), guest.alarm):
             del self._guests[descriptor]
             # Closing alone is not enough while a clone, just made, has copies; epoll(7).
-            with contextlib.suppress(FileNotFoundError):  # a status that ended is out already
+            with contextlib.suppress(FileNotFoundError):  # what has ended it is out already
                 self._events.unregister(descriptor)
         guest.status.close()
         os.close(guest.pidfd)
+        os.close(guest.alarm)
 
 
 def _arrange(status: int, rest: list[int]) -> list[int]:

@@ -7,9 +7,7 @@ PID 1 says when it is locked down and how its main process ended. All else is th
 import os
 import signal
 import socket
-import struct
 import time
-from array import array
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -17,7 +15,8 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting
+from sandbox.backends.alarm import Alarm
+from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting, Stream
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import Channels
 from sandbox.backends.heard import Heard
@@ -25,12 +24,13 @@ from sandbox.backends.limits import backstop_seconds
 from sandbox.backends.meter import Meter, TreeUsage, parse_usage
 from sandbox.backends.payload import encode_call
 from sandbox.backends.processes import signal_main
+from sandbox.backends.status import parse_end, receive
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, quota_of
 from sandbox.collect import Collected, DiskUse, collect_files, usage
 from sandbox.errors import EngineFault
 from sandbox.result import LeftOutFile, Usage
-from sandbox.wire import REPORT_BYTES, InitReport, Malformed, parse_report
+from sandbox.wire import InitReport, Malformed
 
 __all__ = ["Guest"]
 
@@ -44,12 +44,9 @@ SHARED_BYTES: Final = 16 << 20
 """What a guest's process may have in memory that is the zygote's."""
 COIN_SECONDS: Final = 0.05
 """So near its deadline a call that used up its processor time counts as late."""
+STREAMS: Final[tuple[Stream, Stream]] = ("stdout", "stderr")
 OWN_FILES: Final = 4
 """Inodes of the scratch space that are there before the guest is."""
-RIGHTS_BYTES: Final = socket.CMSG_SPACE(2 * array("i").itemsize)
-"""Room for the work folder and the descriptor of PID 1."""
-AT_ALONE, AT_USED = REPORT_BYTES, REPORT_BYTES + 1
-"""Where the report of PID 1 goes on: whether it is alone, and what those it reaped have used."""
 
 
 class Guest:
@@ -77,6 +74,7 @@ class Guest:
         self._stopped_by: Limit | None = None
         self._used_by_the_dead = TreeUsage()
         self._meter: Meter | None = None
+        self._alarm: Alarm | None = None
         self._heard = Heard(self._quota)
 
     # Bringing it up
@@ -85,10 +83,11 @@ class Guest:
         """Ask the zygote for it; it comes up by itself. Raises EngineFault."""
         theirs = self._make_pipes()
         try:
+            self._alarm = Alarm()
             if self._group:
                 self._group.open_counters()
                 theirs += self._group.open_entrances()
-            await self._zygote.request([self._theirs.fileno(), *theirs])
+            await self._zygote.request([self._theirs.fileno(), self._alarm.descriptor, *theirs])
         except OSError as error:
             message = f"a guest cannot be started: {error}"
             raise EngineFault(message) from error
@@ -100,8 +99,9 @@ class Guest:
     def _make_pipes(self) -> list[int]:
         """Make its pipes; give its ends: stdin, stdout, stderr, payload, answer."""
         self._stdin, stdin = self._channels.make_writer(has_name=True)
-        stdout = self._channels.make_reader(self._take_stdout, has_name=True)
-        stderr = self._channels.make_reader(self._take_stderr, has_name=True)
+        take_stdout, take_stderr = (partial(self._take_output, name) for name in STREAMS)
+        stdout = self._channels.make_reader(take_stdout, has_name=True)
+        stderr = self._channels.make_reader(take_stderr, has_name=True)
         self._payload, payload = self._channels.make_writer()
         return [stdin, stdout, stderr, payload, self._make_answer_channel()]
 
@@ -142,8 +142,8 @@ class Guest:
 
     def _let_live(self, seconds: float) -> None:
         """Have the zygote end it after so long, whatever becomes of this program."""
-        with suppress(OSError):  # its end is told by the status, not by this
-            self._status.send(struct.pack(">d", seconds))
+        if self._alarm:
+            self._alarm.ring_in(seconds)
 
     async def finish(self) -> Sighting:
         """See the call through to the death of its last process, and say what was seen."""
@@ -243,11 +243,10 @@ class Guest:
 
     def _take_message(self) -> None:
         try:
-            message, rights, _, _ = self._status.recvmsg(512, RIGHTS_BYTES)
+            message, descriptors = receive(self._status)
         except ConnectionResetError:
             # The other side went without reading all of ours; what it said last is still there.
             return
-        descriptors = [*memoryview(rights[0][2]).cast("i")] if rights else []
         match message[:1]:
             case b"W" if len(descriptors) == 2:
                 self._work_folder, self._pidfd = descriptors
@@ -273,11 +272,9 @@ class Guest:
         """Note how the main process ended; what it left behind gets a moment, then goes too."""
         self._ended_at = time.monotonic()
         try:
-            self._ended = parse_report(message[:REPORT_BYTES])
+            self._ended, self._is_alone, self._used_by_the_dead = parse_end(message)
         except Malformed as reason:
             self._fault = str(reason)
-        self._used_by_the_dead = parse_usage(message[AT_USED:])
-        self._is_alone = message[AT_ALONE:AT_USED] == b"\x01"
         if not self._is_alone:
             self._look_at_the_rest()
         self._linger_until = self._ended_at + STRAGGLER_SECONDS
@@ -294,16 +291,9 @@ class Guest:
     def _take_answer(self, chunk: bytes) -> None:
         self._heard.take_answer(chunk)
 
-    def _take_stdout(self, chunk: bytes) -> None:
-        self._heard.take_output("stdout", chunk)
-        self._check_output()
-
-    def _take_stderr(self, chunk: bytes) -> None:
-        self._heard.take_output("stderr", chunk)
-        self._check_output()
-
-    def _check_output(self) -> None:
+    def _take_output(self, stream: Stream, chunk: bytes) -> None:
         """End the call over its limit; what is still in the pipes is drained all the same."""
+        self._heard.take_output(stream, chunk)
         if self._heard.is_over:
             self._stopped_by = self._stopped_by or "output"
             self._kill()
@@ -398,6 +388,8 @@ class Guest:
         self._channels.close()
         self._status.close()
         self._theirs.close()
+        if self._alarm:
+            self._alarm.close()
         for descriptor in (self._pidfd, self._work_folder):
             if descriptor >= 0:
                 os.close(descriptor)
