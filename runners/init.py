@@ -6,6 +6,7 @@ kills everything that is left in its namespace. It obeys nobody: the host ends i
 
 import os
 import resource
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -32,18 +33,33 @@ def main(
         # own small limit every other guest of this user could keep us from sending, unix(7).
         socket.send_fds(status, [FOLDER], [work_folder])
         os.close(work_folder)
-        lockdown.lock_down(walls)
+        listener = lockdown.lock_down(walls)
+        if listener >= 0:
+            _let_watch(listener)
         pid = os.fork()
-        if pid:
-            status.send(READY)
+        if pid and listener < 0:
+            os.write(STATUS, READY)
     except Exception as fault:  # noqa: BLE001 - whatever it is, the host must hear of it
-        status.send(FAULT + f"{type(fault).__name__}: {fault}".encode())
+        os.write(STATUS, FAULT + f"{type(fault).__name__}: {fault}".encode())
         os._exit(1)
     if pid == 0:
         _become_program(status, program)
     os.closerange(0, STATUS)
-    _reap_all(status, pid)
+    _reap_all(pid)
     os._exit(0)
+
+
+def _let_watch(listener: int) -> None:
+    """Tell the host where the descriptor to watch by is; keep it until the host has sent the call.
+
+    Until then nothing is done that the watcher would have to answer. Then nobody but the watcher
+    has it: when the watcher ends, what it would be asked fails.
+    """
+    os.write(STATUS, READY + struct.pack(">I", listener))
+    call = select.poll()
+    call.register(PAYLOAD, select.POLLIN)
+    call.poll()
+    os.close(listener)
 
 
 def _become_program(status: socket.socket, program: Callable[[], None]) -> None:
@@ -55,7 +71,7 @@ def _become_program(status: socket.socket, program: Callable[[], None]) -> None:
     os._exit(0)
 
 
-def _reap_all(status: socket.socket, pid: int) -> None:
+def _reap_all(pid: int) -> None:
     """Wait until nobody is left; tell the host of PID 2's end as soon as it comes."""
     _report(0)  # for nobody: the pages it writes to are then no longer shared with PID 2
     while True:
@@ -64,7 +80,7 @@ def _reap_all(status: socket.socket, pid: int) -> None:
         except ChildProcessError:
             return
         if ended == pid:
-            status.send(_report(wait_status))
+            os.write(STATUS, _report(wait_status))  # not send(): that would be watched
 
 
 def _report(wait_status: int) -> bytes:

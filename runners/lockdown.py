@@ -51,6 +51,8 @@ class Walls(NamedTuple):
     own_network: bool
     system_call_filter: bytes
     landlock: Landlock
+    is_watched: bool = False
+    """Whether the filter asks a watcher about what it refuses and about most of what it allows."""
 
 
 def move_in(walls: Walls, control_groups: list[int], processors: list[int]) -> int:
@@ -65,15 +67,21 @@ def move_in(walls: Walls, control_groups: list[int], processors: list[int]) -> i
     return work_folder
 
 
-def lock_down(walls: Walls) -> None:
-    """Take every right away. There is no way back."""
+def lock_down(walls: Walls) -> int:
+    """Take every right away. There is no way back.
+
+    Gives the descriptor to watch by where the guest is watched, and -1 where not.
+    """
     for limit, value in walls.limits:
         resource.setrlimit(limit, (value, value))  # soft = hard: no raising it again
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody in the guest may look into PID 1
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     restrict_files(walls.landlock)
+    if walls.is_watched:
+        return kernel.install_watched_filter(walls.system_call_filter)
     kernel.install_filter(walls.system_call_filter)
+    return -1
 
 
 def _enter(control_groups: list[int]) -> None:

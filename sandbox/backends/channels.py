@@ -130,16 +130,17 @@ class Channels:
         if self._rest[descriptor]:
             return
         if descriptor in self._kept:
-            self._stop_watching(descriptor)
+            self.stop_handling(descriptor)
         else:
             self._forget(descriptor)
 
-    def _stop_watching(self, descriptor: int) -> None:
+    def stop_handling(self, descriptor: int) -> None:
+        """Call its handler no more, if it has one; the descriptor stays open."""
         if self._handlers.pop(descriptor, None):
             self._poll.unregister(descriptor)
 
     def _forget(self, descriptor: int) -> None:
-        self._stop_watching(descriptor)
+        self.stop_handling(descriptor)
         self._readers.pop(descriptor, None)
         self._rest.pop(descriptor, None)
         os.close(descriptor)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
+from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting, WatchedSighting
 from sandbox.backends.container import ContainerCall
 from sandbox.backends.container_options import ContainerPlan, Runtime
 from sandbox.backends.container_start import Container, start_container
@@ -252,6 +252,14 @@ class DockerBackend:
             return None
         container.discard()
         return container.hello
+
+    async def watch(
+        self, call: Call, policy: Policy, on_output: OnOutput | None
+    ) -> WatchedSighting:
+        """Raise CannotEnforce: the kernel can be asked only about processes beside it."""
+        del call, policy, on_output
+        message = "a call in a container cannot be watched: use backend='subprocess'"
+        raise CannotEnforce(message)
 
     async def open_session(self, policy: Policy) -> BackendSession:
         """Raise CannotEnforce: a container answers one call."""

@@ -55,6 +55,8 @@ class Guest:
     Between launch() and run() it waits, locked down and ready, and may do so for long.
     """
 
+    _encode = staticmethod(encode_call)
+
     def __init__(self, zygote: Zygote, group: CallGroup | None) -> None:
         """Prepare it. Nothing is started. The group is the guest's from here on."""
         self._zygote = zygote
@@ -72,6 +74,7 @@ class Guest:
         self._fault = ""
         self._ended: InitReport | None = None
         self._stopped_by: Limit | None = None
+        self._listener = b""  # of a watched guest: where its PID 1 has what to watch it by
         self._used_by_the_dead = TreeUsage()
         self._meter: Meter | None = None
         self._heard = Heard(self._quota)
@@ -134,7 +137,7 @@ class Guest:
         self._quota = quota_of(call, self._quota)
         self._meter = Meter(self._quota, self._zygote.cpus, self._group, self._pidfd)
         self._channels.send(self._stdin, call.stdin)
-        self._channels.send(self._payload, encode_call(call, self._quota))
+        self._channels.send(self._payload, self._encode(call, self._quota))
         self._let_live(backstop_seconds(self._quota))
 
     def _let_live(self, seconds: float) -> None:
@@ -247,7 +250,7 @@ class Guest:
             case b"W" if descriptors:
                 self._work_folder = descriptors[0]
             case b"R":
-                self._is_locked_down = True
+                self._is_locked_down, self._listener = True, message[1:]
             case b"\x01":
                 self._take_end(message)
             case b"X":
