@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 
 from watch_files import Asked, Event, Reader, outcome
-from watch_places import AT_EMPTY_PATH, absolute
+from watch_places import AT_EMPTY_PATH
 
 OTHERS = {"0": "its own group", "-1": "everybody"}
 
@@ -18,7 +18,7 @@ def _execveat(asked: Asked) -> Iterator[Event]:
     folder = asked.number_at(0)
     name = asked.memory.text(asked.arguments[1])
     is_empty = not name and asked.number_at(4) & AT_EMPTY_PATH
-    path = absolute(asked.thread, asked.number, folder, "" if is_empty else name)
+    path = asked.absolute(folder, "" if is_empty else name)
     return _program(asked, path, asked.arguments[2])
 
 

@@ -10,13 +10,22 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from watch_memory import Memory
-from watch_places import AT_FDCWD, NOTHING_THERE, Place, Places, absolute, is_folder
+from watch_places import (
+    AT_FDCWD,
+    NOTHING_THERE,
+    Place,
+    Places,
+    is_folder,
+    leads_on,
+    link,
+    of_itself,
+)
+from watch_processes import Process
 
 Event = dict[str, Any]
 
 O_PATH = 0o10000000
 O_TMPFILE = 0o20000000
-WRITE_AND_SEARCH = os.W_OK | os.X_OK
 AT_SYMLINK_NOFOLLOW = 0x100
 
 
@@ -24,11 +33,19 @@ class Asked(NamedTuple):
     """A call that waits: who makes it, with which registers, and where to look what they mean."""
 
     thread: int
-    number: int
-    """The process's own number, in the guest."""
+    process: Process
     arguments: tuple[int, ...]
-    memory: Memory
     places: Places
+
+    @property
+    def number(self) -> int:
+        """The process's own number, in the guest."""
+        return self.process.number
+
+    @property
+    def memory(self) -> Memory:
+        """Its memory. Raises OSError where it is gone."""
+        return self.process.memory()
 
     def number_at(self, place: int) -> int:
         """Give a register as the kernel takes an int: signed, of 32 bits."""
@@ -37,7 +54,15 @@ class Asked(NamedTuple):
 
     def path(self, place: int, folder: int = AT_FDCWD) -> str:
         """Give the path that a register points to, from the guest's root. Raises Unreadable."""
-        return absolute(self.thread, self.number, folder, self.memory.text(self.arguments[place]))
+        return self.absolute(folder, self.memory.text(self.arguments[place]))
+
+    def absolute(self, folder: int, path: str) -> str:
+        """Give a path as one from the guest's root. folder: AT_FDCWD or a descriptor."""
+        if path.startswith("/"):
+            return of_itself(self.thread, self.number, path)
+        is_current = folder == AT_FDCWD
+        base = self.process.folder() if is_current else link(self.thread, f"fd/{folder}")
+        return f"{base.rstrip('/')}/{path}" if path else base
 
 
 Reader = Callable[[Asked], Iterator[Event]]
@@ -61,7 +86,7 @@ def opened(asked: Asked, named: str, flags: int) -> Iterator[Event]:
     follows = not flags & os.O_NOFOLLOW
     place = asked.places.find(named, _needs(flags), follows=follows)
     if place.error in NOTHING_THERE and flags & os.O_CREAT:
-        parent = asked.places.find_folder(named, WRITE_AND_SEARCH)
+        parent = asked.places.find_parent(named)
         yield file_event("create", named, place, outcome(parent))
     elif flags & O_TMPFILE == O_TMPFILE:
         yield file_event("create", named, place, outcome(place))
@@ -87,7 +112,7 @@ def _access(flags: int, place: Place) -> str:
 def made(asked: Asked, named: str, access: str = "create", **more: str) -> Iterator[Event]:
     """Read what makes a new name: mkdir(2), mknod(2), link(2), symlink(2)."""
     place = asked.places.find(named, 0, follows=False)
-    parent = asked.places.find_folder(named, WRITE_AND_SEARCH)
+    parent = asked.places.find_parent(named)
     result = "failed" if place.is_there and not parent.error else outcome(parent)
     yield file_event(access, named, place, result, **more)
 
@@ -95,30 +120,32 @@ def made(asked: Asked, named: str, access: str = "create", **more: str) -> Itera
 def removed(asked: Asked, named: str) -> Iterator[Event]:
     """Read what takes a name away: unlink(2), rmdir(2)."""
     place = asked.places.find(named, 0, follows=False)
+    if leads_on(place):
+        asked.places.forget_folders()
     yield file_event("remove", named, place, _of_both(asked, named, place))
 
 
 def renamed(asked: Asked, named: str, to: str) -> Iterator[Event]:
     """Read rename(2): both folders are changed."""
     place = asked.places.find(named, 0, follows=False)
+    if leads_on(place) or leads_on(asked.places.find(to, 0, follows=False)):
+        asked.places.forget_folders()
     result = _of_both(asked, named, place)
     if result == "allowed":
-        result = outcome(asked.places.find_folder(to, WRITE_AND_SEARCH))
+        result = outcome(asked.places.find_parent(to))
     yield file_event("rename", named, place, result, to=to)
 
 
 def _of_both(asked: Asked, named: str, place: Place) -> str:
     """Say what becomes of a change of a name: it must be there, and its folder writable."""
-    return (
-        outcome(place)
-        if place.error
-        else outcome(asked.places.find_folder(named, WRITE_AND_SEARCH))
-    )
+    return outcome(place) if place.error else outcome(asked.places.find_parent(named))
 
 
 def changed(asked: Asked, named: str, *, follows: bool = True) -> Iterator[Event]:
     """Read a change of mode, owner, times or attributes, which takes the owner, not a writer."""
     place = asked.places.find(named, os.W_OK, follows=follows)
+    if is_folder(place):
+        asked.places.forget_folders()
     is_owners = place.error == errno.EACCES and place.is_own
     yield file_event("change", named, place, "allowed" if is_owners else outcome(place))
 
@@ -148,7 +175,7 @@ def _with_flags(read: Callable[..., Iterator[Event]], flags_at: int) -> Reader:
     def reader(asked: Asked) -> Iterator[Event]:
         flags = asked.arguments[flags_at]
         if not asked.arguments[1]:  # utimensat(2) of a descriptor itself
-            return read(asked, absolute(asked.thread, asked.number, asked.number_at(0), ""))
+            return read(asked, asked.absolute(asked.number_at(0), ""))
         named = asked.path(1, asked.number_at(0))
         return read(asked, named, follows=not flags & AT_SYMLINK_NOFOLLOW)
 
@@ -156,12 +183,18 @@ def _with_flags(read: Callable[..., Iterator[Event]], flags_at: int) -> Reader:
 
 
 def _of_descriptor(asked: Asked) -> Iterator[Event]:
-    return changed(asked, absolute(asked.thread, asked.number, asked.number_at(0), ""))
+    return changed(asked, asked.absolute(asked.number_at(0), ""))
 
 
 def _openat2(asked: Asked) -> Iterator[Event]:
     (flags,) = asked.memory.words(asked.arguments[2], 1)
     return opened(asked, asked.path(1, asked.number_at(0)), flags)
+
+
+def _moves(asked: Asked) -> Iterator[Event]:
+    """Note that the process goes to another folder, chdir(2); what is below it is seen then."""
+    asked.process.forget_folder()
+    yield from ()
 
 
 def _memory_file(asked: Asked) -> Iterator[Event]:
@@ -177,6 +210,7 @@ READERS: dict[str, Reader] = {
     "openat2": _openat2,
     "creat": lambda asked: opened(asked, asked.path(0), CREATING),
     "memfd_create": _memory_file,
+    **dict.fromkeys(("chdir", "fchdir"), _moves),
     "truncate": lambda asked: opened(asked, asked.path(0), os.O_WRONLY),
     **dict.fromkeys(("stat", "access", "statfs", "getxattr", "listxattr"), _simple(looked)),
     **dict.fromkeys(

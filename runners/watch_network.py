@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from watch_files import Asked, Event, Reader, outcome
 from watch_memory import text_of
-from watch_places import AT_FDCWD, absolute
+from watch_places import AT_FDCWD
 
 ADDRESS_BYTES = 128  # struct sockaddr_storage
 SENT_BYTES = 512
@@ -114,7 +114,7 @@ class Network:
         if name.startswith(b"\0"):
             return {"address": "@" + text_of(name[1:]).rstrip("\0")}
         path = text_of(name.partition(b"\0")[0])
-        whole = absolute(asked.thread, asked.number, AT_FDCWD, path)
+        whole = asked.absolute(AT_FDCWD, path)
         if action == "bind" or not path:
             return {"address": whole}
         return {"address": whole, "outcome": outcome(asked.places.find(whole, 0))}

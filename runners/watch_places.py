@@ -19,7 +19,10 @@ AT_FDCWD = -100
 NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 FIXED = ("/usr/", "/lib/", "/lib64/", "/bin/", "/sbin/", "/opt/", "/etc/", "/run/sandbox/", "/sys/")
 """Where a guest can change nothing: what was found there once is so for good."""
-MOST_KEPT = 20_000
+OWN = ("/box/", "/tmp/", "/dev/shm/")  # noqa: S108 - names in the guest
+"""What is the guest's alone: in it nothing changes but by calls that are seen."""
+MOST_KEPT, MOST_FOLDERS = 20_000, 128
+WRITE_AND_SEARCH = os.W_OK | os.X_OK
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -38,8 +41,19 @@ class Place(NamedTuple):
         return bool(self.mode)
 
 
+class _Folder(NamedTuple):
+    """A folder that was found: its place, for who would make or remove names in it, held open."""
+
+    place: Place
+    descriptor: int
+
+
 class Places:
-    """The file system of one guest."""
+    """The file system of one guest.
+
+    What a guest can change is asked for again each time; but for its own folders, which are held
+    open until one of them is renamed, removed or changed: each of these calls is seen too.
+    """
 
     def __init__(self, process: int, programs: list[str] | None) -> None:
         """Take the root of a process of the guest. Raises OSError.
@@ -48,6 +62,8 @@ class Places:
         """
         self._root = os.open(f"/proc/{process}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._kept: dict[tuple[str, bool, int], Place] = {}
+        self._folders: dict[str, _Folder] = {}
+        self._user = os.geteuid()
         self._programs = (
             None if programs is None else {self.find(each, 0).path for each in programs}
         )
@@ -56,6 +72,8 @@ class Places:
         """Find a file by its absolute path. needs: os.R_OK and its like; 0 to be there only."""
         key = (path, follows, needs)
         if place := self._kept.get(key):
+            return place
+        if path.startswith(OWN) and (place := self._find_in_folder(path, needs, follows=follows)):
             return place
         place = self._find(path, needs, follows=follows)
         if path.startswith(FIXED) and place.path.startswith(FIXED) and len(self._kept) < MOST_KEPT:
@@ -69,24 +87,72 @@ class Places:
             return place
         return place._replace(error=errno.EACCES)
 
-    def find_folder(self, path: str, needs: int) -> Place:
-        """Find the folder that a path's last name is in, or would be."""
-        return self.find(os.path.dirname(path.rstrip("/")) or "/", needs)
+    def find_parent(self, path: str) -> Place:
+        """Find the folder of a path's last name, and whether names may be made in it."""
+        parent = os.path.dirname(path.rstrip("/")) or "/"
+        folder = self._folder(parent) if path.startswith(OWN) else None
+        return folder.place if folder else self.find(parent, WRITE_AND_SEARCH)
+
+    def forget_folders(self) -> None:
+        """Let the folders go that are held open: what their names mean is being changed."""
+        for folder in self._folders.values():
+            os.close(folder.descriptor)
+        self._folders.clear()
+
+    def _find_in_folder(self, path: str, needs: int, *, follows: bool) -> Place | None:
+        """Find a name in a folder that is held open; None where that does not tell."""
+        parent, _, name = path.rpartition("/")
+        folder = self._folder(parent) if name not in {"", ".", ".."} else None
+        if folder is None:
+            return None
+        real = f"{folder.place.path}/{name}"
+        try:
+            status = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
+        except OSError as fault:
+            return Place(real, fault.errno or errno.ENOENT)
+        mode = status.st_mode
+        if status.st_uid != self._user or (follows and stat.S_ISLNK(mode)):
+            return None
+        # The file system is the guest's own and can be written: the owner's rights are all.
+        is_refused = needs & ~(mode >> 6) & 7 and not stat.S_ISLNK(mode)
+        return Place(real, errno.EACCES if is_refused else 0, mode, is_own=True)
+
+    def _folder(self, path: str) -> _Folder | None:
+        """Give a folder of the guest's own, held open; None where it is none."""
+        if folder := self._folders.get(path):
+            return folder
+        descriptor = self._open(path, os.O_PATH | os.O_DIRECTORY)
+        if descriptor < 0:
+            return None
+        place = self._describe(descriptor, WRITE_AND_SEARCH)
+        if not f"{place.path}/".startswith(OWN):
+            os.close(descriptor)
+            return None
+        if len(self._folders) >= MOST_FOLDERS:
+            self.forget_folders()
+        self._folders[path] = _Folder(place, descriptor)
+        return self._folders[path]
 
     def _find(self, path: str, needs: int, *, follows: bool) -> Place:
-        flags = os.O_PATH | os.O_CLOEXEC | (0 if follows else os.O_NOFOLLOW)
-        how = struct.pack("=QQQ", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-        name = path.encode("utf-8", "surrogateescape")
-        descriptor = _call(OPENAT2, self._root, name, how, len(how))
+        descriptor = self._open(path, os.O_PATH | (0 if follows else os.O_NOFOLLOW))
         if descriptor < 0:
             return Place(path, -descriptor)
         try:
-            status = os.fstat(descriptor)
-            real = os.readlink(f"/proc/self/fd/{descriptor}")
-            error = -_call(FACCESSAT2, descriptor, b"", needs, AT_EMPTY_PATH) if needs else 0
+            return self._describe(descriptor, needs)
         finally:
             os.close(descriptor)
-        return Place(real, error, status.st_mode, status.st_uid == os.geteuid())
+
+    def _open(self, path: str, flags: int) -> int:
+        """Open a place as the guest would come to it; give the negative errno where it cannot."""
+        resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+        how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve)
+        return _call(OPENAT2, self._root, path.encode("utf-8", "surrogateescape"), how, len(how))
+
+    def _describe(self, descriptor: int, needs: int) -> Place:
+        status = os.fstat(descriptor)
+        real = os.readlink(f"/proc/self/fd/{descriptor}")
+        error = -_call(FACCESSAT2, descriptor, b"", needs, AT_EMPTY_PATH) if needs else 0
+        return Place(real, error, status.st_mode, status.st_uid == self._user)
 
 
 def _call(number: int, descriptor: int, name: bytes, third: bytes | int, fourth: int) -> int:
@@ -97,17 +163,6 @@ def _call(number: int, descriptor: int, name: bytes, third: bytes | int, fourth:
     return result if result >= 0 else -ctypes.get_errno()
 
 
-def absolute(thread: int, number: int, folder: int, path: str) -> str:
-    """Give a path as one from the guest's root.
-
-    number: the process's own, in the guest. folder: AT_FDCWD or a descriptor of the thread.
-    """
-    if path.startswith("/"):
-        return _of_itself(thread, number, path)
-    base = link(thread, "cwd" if folder == AT_FDCWD else f"fd/{folder}")
-    return f"{base.rstrip('/')}/{path}" if path else base
-
-
 def link(thread: int, name: str) -> str:
     """Give what a link of a thread in /proc points to, as its own root sees it; "" for none."""
     try:
@@ -116,8 +171,13 @@ def link(thread: int, name: str) -> str:
         return ""
 
 
-def _of_itself(thread: int, number: int, path: str) -> str:
-    """Follow what means another file to each process: /proc/self, /dev/fd and the like."""
+def of_itself(thread: int, number: int, path: str) -> str:
+    """Follow what means another file to each process: /proc/self, /dev/fd and the like.
+
+    number: the process's own, in the guest.
+    """
+    if not path.startswith(("/proc/", "/dev/fd/")):
+        return path
     for prefix in ("/proc/self/fd/", "/dev/fd/"):
         if path.startswith(prefix) and (open_file := link(thread, f"fd/{path[len(prefix) :]}")):
             return open_file
@@ -132,3 +192,8 @@ def _of_itself(thread: int, number: int, path: str) -> str:
 def is_folder(place: Place) -> bool:
     """Say whether it is a folder."""
     return stat.S_ISDIR(place.mode)
+
+
+def leads_on(place: Place) -> bool:
+    """Say whether other paths may go through it: a folder, or a link."""
+    return stat.S_ISDIR(place.mode) or stat.S_ISLNK(place.mode)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from watch_memory import Memory
+from watch_places import link
 
 INIT, MAIN = 1, 2
 """Numbers in the guest's pid namespace: our own PID 1, and the call."""
@@ -28,6 +29,7 @@ class Process:
         self.identity = identity
         self.is_written_down = False
         self._memory: Memory | None = None
+        self._folder = ""
 
     @property
     def number(self) -> int:
@@ -39,6 +41,16 @@ class Process:
         if self._memory is None:
             self._memory = Memory(self.identity.process)
         return self._memory
+
+    def folder(self) -> str:
+        """Give its current folder, as its own root sees it, asked for once; "" for none."""
+        if not self._folder:
+            self._folder = link(self.identity.process, "cwd")
+        return self._folder
+
+    def forget_folder(self) -> None:
+        """Ask for its current folder again when it is next needed."""
+        self._folder = ""
 
     def forget_memory(self) -> None:
         """Let its memory go: the program that comes next has another."""

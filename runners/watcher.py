@@ -177,12 +177,9 @@ class Watcher:
                 self._log.event(process.serial, at, event)
 
     def _events(self, reader: Reader, process: Process, asked: Waiting) -> list[Event]:
-        memory = process.memory()
         if self._places is None:
             self._places = Places(asked.thread, self._programs)
-        return list(
-            reader(Asked(asked.thread, process.number, asked.arguments, memory, self._places))
-        )
+        return list(reader(Asked(asked.thread, process, asked.arguments, self._places)))
 
     def _has_begun(self, process: Process, asked: Waiting) -> bool:
         """Say whether the call has begun: what its process did before, to start, was ours."""
