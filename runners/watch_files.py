@@ -113,7 +113,7 @@ def made(asked: Asked, named: str, access: str = "create", **more: str) -> Itera
     """Read what makes a new name: mkdir(2), mknod(2), link(2), symlink(2)."""
     place = asked.places.find(named, 0, follows=False)
     parent = asked.places.find_parent(named)
-    result = "failed" if place.is_there and not parent.error else outcome(parent)
+    result = "failed" if place.is_there else outcome(parent)
     yield file_event(access, named, place, result, **more)
 
 

@@ -151,15 +151,17 @@ class Watcher:
         if error is not None:
             refused = {"kind": "system_call", "number": asked.number, "error": error}
             self._log.event(process.serial, at, {**refused, "outcome": "refused"})
-        elif name == "exit_group":
+        if name == "exit_group":
             self._log.ended(process.serial, at)
             self._processes.end(process)
         elif reader := self._readers.get(asked.number):
-            self._read(reader, process, asked, at)
+            self._read(reader, process, asked, at, is_refused=error is not None)
         if name in {"execve", "execveat"}:
             process.forget_memory()
 
-    def _read(self, reader: Reader, process: Process, asked: Waiting, at: float) -> None:
+    def _read(
+        self, reader: Reader, process: Process, asked: Waiting, at: float, *, is_refused: bool
+    ) -> None:
         """Write down what a call is about, if it still waits when all of it has been read."""
         try:
             events = self._events(reader, process, asked)
@@ -174,7 +176,8 @@ class Watcher:
                 return
         if self._still_waits(asked):
             for event in events:
-                self._log.event(process.serial, at, event)
+                seen = {**event, "outcome": "refused"} if is_refused else event
+                self._log.event(process.serial, at, seen)
 
     def _events(self, reader: Reader, process: Process, asked: Waiting) -> list[Event]:
         if self._places is None:

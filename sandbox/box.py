@@ -11,7 +11,7 @@ from sandbox.backends.base import OnOutput, OnPartial
 from sandbox.batch import BlockingResults, Calls, Done, Results, map_calls
 from sandbox.call import Call, Command, Source, as_bytes, as_files
 from sandbox.choices import BackendLike, PolicyLike, RuntimeName, as_backend, as_policy, backend_for
-from sandbox.engine import Engine
+from sandbox.engine import Engine, WatchedResult
 from sandbox.errors import EngineFault
 from sandbox.functions import function_call
 from sandbox.loop_thread import LoopThread
@@ -163,6 +163,15 @@ class AsyncSandbox:
         self.check_open()
         execute = self._engine.execute
         return await execute(call, self.policy, on_output, on_partial, tenant=self._tenant)
+
+    async def watch(self, call: Call, *, on_output: OnOutput | None = None) -> WatchedResult:
+        """Run a call and write down all that it asks of the kernel; see sandbox.record.
+
+        Gives its result and its record. review() makes a report of such runs. Raises CannotEnforce
+        where the backend cannot watch: containers cannot.
+        """
+        self.check_open()
+        return await self._engine.watch(call, self.policy, on_output, tenant=self._tenant)
 
     def session(self, policy: PolicyLike | None = None) -> AsyncSession:
         """Give a session: `async with box.session() as s`. policy: this sandbox's by default."""
@@ -317,6 +326,10 @@ class Sandbox:
         """Run a call that was made before; see AsyncSandbox.execute."""
         execute = self._inner.execute
         return self._wait(partial(execute, call, on_output=on_output, on_partial=on_partial))
+
+    def watch(self, call: Call, *, on_output: OnOutput | None = None) -> WatchedResult:
+        """Run a call and write down what it asks of the kernel; see AsyncSandbox.watch."""
+        return self._wait(partial(self._inner.watch, call, on_output=on_output))
 
     def session(self, policy: PolicyLike | None = None) -> Session:
         """Give a session: `with box.session() as s`; see AsyncSandbox.session."""

@@ -21,7 +21,7 @@ import anyio.to_thread
 from sandbox.backends.base import OnOutput, WatchedSighting
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import UNPRIVILEGED_USER
-from sandbox.backends.guest import DEATH_SECONDS, Guest
+from sandbox.backends.guest import Guest
 from sandbox.backends.heard import Heard
 from sandbox.backends.limits import filter_documents
 from sandbox.backends.meter import Meter
@@ -45,6 +45,7 @@ END: Final = b'"end"\n'
 SAMPLE_SECONDS: Final = 0.05
 MOST_SAMPLES: Final = 2_000
 START_SECONDS: Final = 20.0
+LAST_WORDS_SECONDS: Final = 5.0
 
 
 class WatchedGuest(Guest):
@@ -168,7 +169,7 @@ class WatchedGuest(Guest):
 
     async def _hear_watcher_out(self) -> None:
         """Take its last lines: it ends by itself when nobody is left to watch."""
-        until = time.monotonic() + DEATH_SECONDS
+        until = time.monotonic() + LAST_WORDS_SECONDS
         while not self._is_watcher_gone and time.monotonic() < until:
             await self._channels.wait(until)
         self._channels.drain()

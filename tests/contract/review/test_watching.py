@@ -1,0 +1,385 @@
+"""What a watched call does besides files; that watching changes nothing, and ends with the call."""
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox import EngineFault, Policy, Sandbox, Source
+from sandbox.policy import AnyProgram, ListedPrograms, NoPrograms
+from sandbox.record import (
+    EnvironmentEvent,
+    FileEvent,
+    NetworkEvent,
+    ProgramEvent,
+    PythonEvent,
+    SignalEvent,
+    SystemCallEvent,
+)
+from tests.contract.review.conftest import Watch
+from tests.contract.review.seen import accesses, addresses, all_of, programs
+
+
+def test_programs_are_seen_with_their_arguments(watch: Watch) -> None:
+    _, record = watch(["sh", "-c", "ls /box | head -n 1; true"])
+
+    assert ("ls", "/box") in programs(record)
+    assert ("head", "-n", "1") in programs(record)
+
+
+def test_processes_are_seen_with_their_parents(watch: Watch) -> None:
+    _, record = watch(["sh", "-c", "sh -c 'ls /; :'; :"])
+
+    by_name = {process.name: process for process in record.processes}
+    first, second = by_name["sh -c sh -c 'ls /; :'; :"], by_name["sh -c ls /; :"]
+    assert (first.number, first.parent, second.parent) == (1, None, 1)
+    assert by_name["ls /"].parent == second.number
+
+
+def test_a_fork_that_becomes_no_program_is_seen_when_it_does_something(watch: Watch) -> None:
+    _, record = watch(
+        "import os\nif os.fork() == 0: open('a', 'w').close(); os._exit(0)\nos.wait()"
+    )
+
+    (event,) = all_of(record, FileEvent, path="/box/a")
+    assert record.processes[event.process - 1].parent == 1
+
+
+def test_arguments_beyond_reason_are_cut_and_said_to_be(watch: Watch) -> None:
+    _, record = watch("import subprocess\nsubprocess.run(['true', 'x' * 100_000])")
+
+    (event,) = all_of(record, ProgramEvent, outcome="allowed")
+    assert event.is_cut
+    assert len(event.argv[1]) < 10_000
+
+
+def test_a_program_in_memory_is_named_as_that(watch: Watch) -> None:
+    code = "import os, subprocess\nfd = os.memfd_create('m')\n"
+    code += "os.write(fd, open('/usr/bin/true', 'rb').read())\n"
+    code += "subprocess.run([f'/proc/self/fd/{fd}'], pass_fds=[fd])\nNone"
+
+    _, record = watch(code)
+
+    (event,) = all_of(record, ProgramEvent)
+    assert event.path.startswith("/memfd:m")
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "outcome"),
+    [("127.0.0.1", 9, "allowed"), ("169.254.169.254", 80, "refused"), ("10.1.2.3", 443, "refused")],
+)
+def test_addresses_are_seen(watch: Watch, address: str, port: int, outcome: str) -> None:
+    code = f"import socket\nsocket.socket().connect_ex(({address!r}, {port}))\nNone"
+
+    _, record = watch(code)
+
+    assert addresses(record, "connect") == [(address, port, outcome)]
+
+
+def test_an_address_of_version_6_is_seen_and_one_of_4_in_it_as_that(watch: Watch) -> None:
+    code = "import socket\nfor a in 'fd00:ec2::254', '::ffff:169.254.169.254':\n"
+    code += "    socket.socket(socket.AF_INET6).connect_ex((a, 80))\nNone"
+
+    _, record = watch(code)
+
+    expected = [("fd00:ec2::254", 80, "refused"), ("169.254.169.254", 80, "refused")]
+    assert addresses(record, "connect") == expected
+
+
+def test_names_are_seen_in_the_questions_that_ask_for_them(watch: Watch) -> None:
+    _, record = watch(["getent", "hosts", "secret.example.org"])
+
+    names = {event.name for event in all_of(record, NetworkEvent, action="resolve")}
+    assert "secret.example.org" in names
+
+
+def test_listening_is_seen_with_its_port(watch: Watch) -> None:
+    code = "import socket\ns = socket.socket()\ns.bind(('0.0.0.0', 8123))\ns.listen()"
+
+    _, record = watch(code)
+
+    assert addresses(record, "listen") == [("0.0.0.0", 8123, "allowed")]  # noqa: S104 - the guest's
+
+
+def test_what_is_sent_without_a_connection_is_seen(watch: Watch) -> None:
+    code = "import socket\ns = socket.socket(type=socket.SOCK_DGRAM)\n"
+    code += "s.sendto(b'hello', ('127.0.0.1', 5000))"
+
+    _, record = watch(code)
+
+    (event,) = all_of(record, NetworkEvent, action="send")
+    assert (event.address, event.port, event.sent) == ("127.0.0.1", 5000, "hello")
+
+
+def test_signals_are_seen(watch: Watch) -> None:
+    _, record = watch(["sh", "-c", "sleep 60 & kill -15 $!; wait; kill -USR1 0"])
+
+    sent = [(event.signal, event.target) for event in all_of(record, SignalEvent)]
+    assert sent[0][0] == "SIGTERM"
+    assert sent[1] == ("SIGUSR1", "its own group")
+
+
+def test_refused_system_calls_are_seen_with_their_reason(watch: Watch) -> None:
+    code = "import ctypes\nlibc = ctypes.CDLL(None)\n"
+    code += "(libc.ptrace(16, 1, 0, 0), libc.unshare(0x10000000))"
+
+    result, record = watch(code)
+
+    seen = {event.name: event for event in all_of(record, SystemCallEvent)}
+    assert result.value == [-1, -1]
+    assert (seen["ptrace"].error, seen["unshare"].error) == ("EPERM", "EPERM")
+    assert "another process" in seen["ptrace"].why
+
+
+def test_system_calls_are_counted(watch: Watch) -> None:
+    _, record = watch("import os\nfor n in range(7): os.mkdir(str(n))")
+
+    counts = {each.name: each.count for each in record.system_calls}
+    assert counts["mkdir"] == 7
+    assert "read" in record.unwatched
+
+
+def test_variables_that_python_reads_are_seen(watch: Watch) -> None:
+    _, record = watch("import os\nos.environ.get('AWS_SECRET'), os.getenv('HOME')\nNone")
+
+    assert {event.name for event in all_of(record, EnvironmentEvent)} == {"AWS_SECRET", "HOME"}
+
+
+def test_code_that_was_decoded_before_it_ran_is_seen(watch: Watch) -> None:
+    code = "import base64\nexec(base64.b64decode(b'cHJpbnQoImhpZGRlbiBjb2RlIHJ1bnMiKQ=='))"
+
+    _, record = watch(code)
+
+    decoded = all_of(record, PythonEvent, action="decode")
+    assert [event.detail for event in decoded] == ['print("hidden code runs")']
+    assert decoded[0].where == "program.py:2"
+
+
+def test_unpickling_is_seen(watch: Watch) -> None:
+    _, record = watch("import pickle\npickle.loads(b'cbuiltins\\nlen\\n.')\nNone")
+
+    assert [event.detail for event in all_of(record, PythonEvent, action="unpickle")] == [
+        "builtins.len"
+    ]
+
+
+FORGED = """
+import json, os, struct
+def frame(kind, said):
+    body = json.dumps(said).encode()
+    os.write(4, struct.pack('>IB', len(body), kind) + body)
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{}", "[1]", "{'at': 'x', 'action': 'import', 'detail': '', 'where': ''}", "{'at': 1e308}"],
+)
+def test_evidence_that_is_none_is_left_out(watch: Watch, said: str) -> None:
+    result, record = watch(FORGED + f"frame(4, {said})\n7")
+
+    assert result.value == 7
+    assert all_of(record, PythonEvent, action="other") == []
+
+
+def test_evidence_of_later_than_the_end_is_of_the_end(watch: Watch) -> None:
+    said = "{'at': 1e9, 'action': 'other', 'detail': 'x', 'where': ''}"
+
+    _, record = watch(FORGED + f"frame(4, {said})\nNone")
+
+    (event,) = all_of(record, PythonEvent, action="other")
+    assert event.at < 60
+
+
+def test_a_guest_that_nobody_watches_has_no_evidence_to_give(reviewer: Sandbox) -> None:
+    result = reviewer.run(FORGED + "frame(4, {})\n7")
+
+    assert result.status == "error"
+
+
+# Watching changes nothing.
+
+
+def test_the_verdict_is_that_of_a_call_that_is_not_watched(watch: Watch) -> None:
+    result, _ = watch("raise SystemExit(3)")
+
+    assert (result.status, result.exit_code) == ("exit", 3)
+
+
+def test_a_pipeline_with_many_processes_ends(watch: Watch) -> None:
+    result, _ = watch(["sh", "-c", "seq 2000 | sort -n | uniq | tail -n 1"])
+
+    assert result.stdout == "2000\n"
+
+
+def test_signals_in_a_hurry_lose_no_call(watch: Watch) -> None:
+    """A handler that runs again and again must not have its program's calls fail or come twice."""
+    code = "import os, signal\nhits = 0\ndef hit(*_):\n    global hits\n    hits += 1\n"
+    code += (
+        "signal.signal(signal.SIGALRM, hit)\nsignal.setitimer(signal.ITIMER_REAL, .0005, .0005)\n"
+    )
+    code += "for n in range(3000): os.close(os.open(f'f{n}', os.O_CREAT | os.O_EXCL, 0o600))\n"
+    code += "signal.setitimer(signal.ITIMER_REAL, 0)\n(len(os.listdir()), hits > 0)"
+
+    result, _ = watch(code)
+
+    assert result.value == [3000, True]
+
+
+def test_threads_are_watched_too(watch: Watch) -> None:
+    code = "import threading\nwork = lambda n: open(f'f{n}', 'w').close()\n"
+    code += "ts = [threading.Thread(target=work, args=[n]) for n in range(16)]\n"
+    code += "[t.start() for t in ts]; [t.join() for t in ts]\nNone"
+
+    _, record = watch(code)
+
+    assert all(accesses(record, f"/box/f{n}") == [("create", "allowed")] for n in range(16))
+
+
+def test_a_filter_of_its_own_does_not_hide_a_call(watch: Watch) -> None:
+    """A second filter can only refuse more, seccomp(2)."""
+    allow_all = "struct.pack('<HBBI', 6, 0, 0, 0x7fff0000)"
+    code = f"import ctypes, struct\np = ctypes.create_string_buffer({allow_all}, 8)\n"
+    code += "f = struct.pack('=HxxxxxxQ', 1, ctypes.addressof(p))\n"
+    code += "libc = ctypes.CDLL(None)\nlibc.prctl(38, 1, 0, 0, 0)\n"
+    code += "libc.syscall(ctypes.c_long(317), 1, 0, f)\nopen('a', 'w').close()"
+
+    _, record = watch(code)
+
+    assert accesses(record, "/box/a") == [("create", "allowed")]
+
+
+@pytest.mark.parametrize("kind", ["none", "listed"])
+def test_a_program_that_the_policy_forbids_is_seen_as_refused(kind: str) -> None:
+    grants = {"none": NoPrograms(), "listed": ListedPrograms(allow=("/usr/bin/env",))}
+    policy = Policy().widen("a test", programs=grants[kind])
+    code = "import subprocess\ntry: subprocess.run(['/usr/bin/id'])\nexcept OSError: pass\nNone"
+
+    with Sandbox(policy) as box:
+        result, record = box.watch(Source(source=code))
+
+    assert result.ok
+    assert [(event.path, event.outcome) for event in all_of(record, ProgramEvent)] == [
+        ("/usr/bin/id", "refused")
+    ]
+    assert not isinstance(policy.programs, AnyProgram)
+
+
+# Bounds.
+
+
+@pytest.mark.slow
+def test_a_flood_of_names_is_counted_when_it_is_over_the_bounds(watch: Watch) -> None:
+    code = "import os\nfor n in range(60_000):\n    os.access(f'/box/{n}', 0)\nNone"
+
+    result, record = watch(code)
+
+    assert result.status == "ok"
+    assert len(record.events) == 50_000
+    assert record.not_kept == 10_000
+
+
+def test_a_watched_call_ends_at_its_deadline() -> None:
+    policy = Policy.load("review").narrow(wall_seconds=1.0, grace_seconds=0.0)
+    with Sandbox(policy) as box:
+        result, record = box.watch(Source(source="open('a', 'w').close()\nwhile True: pass"))
+
+    assert result.status == "timeout"
+    assert accesses(record, "/box/a") == [("create", "allowed")]
+
+
+def test_samples_show_what_a_call_uses(watch: Watch) -> None:
+    code = "import time\nkept = bytearray(80 << 20)\n"
+    code += "while time.process_time() < .5: pass\nprint('x' * 1000)\ntime.sleep(.2)\nNone"
+
+    _, record = watch(code)
+
+    assert max(sample.memory_bytes for sample in record.samples) > 80 << 20
+    assert record.samples[-1].cpu_seconds > 0.3
+    assert record.samples[-1].output_bytes > 1000
+    assert [sample.at for sample in record.samples] == sorted(each.at for each in record.samples)
+
+
+# How it dies.
+
+
+def watchers() -> list[psutil.Process]:
+    """Give the watchers below this process."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ends just now
+            found += [child] if "watcher" in child.cmdline() else []
+    return found
+
+
+def test_no_watcher_is_left_after_a_call(watch: Watch) -> None:
+    watch("1")
+
+    assert watchers() == []
+
+
+def test_when_the_watcher_dies_the_call_fails_and_goes_on_nowhere(reviewer: Sandbox) -> None:
+    code = "import time\nprint('up', flush=True)\nwhile True:\n    open('/etc/passwd').close()"
+
+    def kill(_: str, __: bytes) -> None:
+        (watcher,) = watchers()
+        watcher.kill()
+
+    with pytest.raises(EngineFault, match="the watcher ended before the call"):
+        reviewer.watch(Source(source=code), on_output=kill)
+
+    assert watchers() == []
+
+
+@pytest.mark.slow
+def test_a_watcher_that_is_stopped_holds_the_call_no_longer_than_its_time() -> None:
+    code = "print('up', flush=True)\nwhile True:\n    open('/etc/passwd').close()"
+
+    def stop(_: str, __: bytes) -> None:
+        (watcher,) = watchers()
+        watcher.send_signal(signal.SIGSTOP)
+
+    policy = Policy.load("review").narrow(wall_seconds=1.5, grace_seconds=0.0)
+    started = time.monotonic()
+    with Sandbox(policy) as box, pytest.raises(EngineFault, match="not whole"):
+        box.watch(Source(source=code), on_output=stop)
+
+    assert time.monotonic() - started < 25
+    assert watchers() == []
+
+
+HOST = """
+import sys
+from sandbox import Sandbox, Source
+with Sandbox("review") as box:
+    box.watch(Source(source="print('up', flush=True)\\nimport time\\ntime.sleep(60)"),
+              on_output=lambda *_: print("up", flush=True))
+"""
+
+
+def test_a_killed_host_leaves_neither_watcher_nor_guest() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOST], stdout=subprocess.PIPE, cwd=Path.cwd()
+    ) as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == b"up\n"
+        tree = psutil.Process(host.pid).children(recursive=True)
+        assert any("watcher" in process.cmdline() for process in tree)
+        host.kill()
+
+    _, alive = psutil.wait_procs(tree, timeout=10)
+    assert alive == []
+
+
+def test_a_watched_guest_has_no_descriptor_but_its_own(watch: Watch) -> None:
+    """What it is watched by is in nobody's hands but the watcher's."""
+    code = "import os\nsorted(os.listdir('/proc/self/fd'), key=int)"
+
+    result, _ = watch(code)
+
+    assert result.value == ["0", "1", "2", "3", "4"]  # 3 is the folder that is listed
