@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _differs(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return False
-    mechanism = item.callspec.params.get("warm")
+    mechanism = item.callspec.params.get("warm") or item.callspec.params.get("reviewer")
     return any(mechanism in marker.args for marker in item.iter_markers("differs"))
 
 
