@@ -5,7 +5,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from sandbox.backends.base import OnOutput, OnPartial
 from sandbox.batch import BlockingResults, Calls, Done, Results, map_calls
@@ -20,6 +20,12 @@ from sandbox.result import Result
 from sandbox.session import AsyncSession, Session
 from sandbox.tenants import DEFAULT_QUEUE_SIZE, NAMELESS, Bounds, Budget, Spent, tenant_name
 from sandbox.wire import Json
+
+if TYPE_CHECKING:
+    from sandbox.review.model import Review
+    from sandbox.review.places import Places
+    from sandbox.review.plan import Plan
+    from sandbox.review.rules import Rules
 
 __all__ = ["AsyncSandbox", "Sandbox"]
 
@@ -172,6 +178,40 @@ class AsyncSandbox:
         """
         self.check_open()
         return await self._engine.watch(call, self.policy, on_output, tenant=self._tenant)
+
+    @property
+    def places(self) -> "Places":
+        """What of this host the guests see, and where."""
+        from sandbox.review.places import Places  # noqa: PLC0415 - only reviews need it
+
+        return Places.of(self.policy, self._engine.python)
+
+    async def review(
+        self,
+        what: "Plan | Call | Sequence[Call]",
+        *,
+        rules: "Rules | None" = None,
+        plants_canaries: bool = True,
+        wants_least: bool = False,
+    ) -> "Review":
+        """Run calls of one thing, watched, one after the other, and say what they did.
+
+        what: a call, several with other inputs, or a Plan. The policy "review" is made for it.
+        rules: what to look for, the shipped ones by default. plants_canaries: whether fake secrets
+        lie in the guest's home and environment; who passes one on is caught. wants_least: run them
+        again under the least policy, which is in the review with what went otherwise.
+        """
+        from sandbox.review.reviewing import Reviewer, Rules, as_plan  # noqa: PLC0415 - ditto
+
+        reviewer = Reviewer(
+            watch=partial(self._engine.watch, on_output=None, tenant=self._tenant),
+            policy=self.policy,
+            python=self._engine.python,
+            rules=rules or Rules.load(),
+            plants_canaries=plants_canaries,
+        )
+        self.check_open()
+        return await reviewer.review(as_plan(what, self.places), wants_least=wants_least)
 
     def session(self, policy: PolicyLike | None = None) -> AsyncSession:
         """Give a session: `async with box.session() as s`. policy: this sandbox's by default."""
@@ -330,6 +370,24 @@ class Sandbox:
     def watch(self, call: Call, *, on_output: OnOutput | None = None) -> WatchedResult:
         """Run a call and write down what it asks of the kernel; see AsyncSandbox.watch."""
         return self._wait(partial(self._inner.watch, call, on_output=on_output))
+
+    def review(
+        self,
+        what: "Plan | Call | Sequence[Call]",
+        *,
+        rules: "Rules | None" = None,
+        plants_canaries: bool = True,
+        wants_least: bool = False,
+    ) -> "Review":
+        """Run calls, watched, and say what they did; see AsyncSandbox.review."""
+        review = partial(
+            self._inner.review,
+            what,
+            rules=rules,
+            plants_canaries=plants_canaries,
+            wants_least=wants_least,
+        )
+        return self._wait(review)
 
     def session(self, policy: PolicyLike | None = None) -> Session:
         """Give a session: `with box.session() as s`; see AsyncSandbox.session."""

@@ -4,7 +4,15 @@ import time
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from sandbox.backends.base import Backend, BackendSession, OnOutput, OnPartial, Sighting, Stream
+from sandbox.backends.base import (
+    Backend,
+    BackendSession,
+    HostPython,
+    OnOutput,
+    OnPartial,
+    Sighting,
+    Stream,
+)
 from sandbox.call import Call, Command, Handler, quota_of
 from sandbox.errors import BadCall, SandboxError
 from sandbox.policy import NoPrograms, Policy, Quota
@@ -33,6 +41,11 @@ class Engine:
         self.tenants = Tenants(bounds if isinstance(bounds, Bounds) else Bounds(parallel=bounds))
         self.is_closed = False
         """Whether the sandbox takes no further call, whatever name it is called by."""
+
+    @property
+    def python(self) -> HostPython | None:
+        """The interpreter of the guests; None where it is none of this host's."""
+        return self._backend.python
 
     async def execute(
         self,

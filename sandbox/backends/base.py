@@ -13,6 +13,7 @@ from sandbox.wire import Claim, InitReport, Json, Note, OutputBuffer
 __all__ = [
     "Backend",
     "BackendSession",
+    "HostPython",
     "Limit",
     "OnOutput",
     "OnPartial",
@@ -97,10 +98,29 @@ class BackendSession(Protocol):
         ...
 
 
+class HostPython(Protocol):
+    """The interpreter that guests run, where it is one of the host's."""
+
+    @property
+    def prefix(self) -> str:
+        """The folder with its lib/pythonX.Y, on the host."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The folders of installed packages, on the host."""
+        ...
+
+
 class Backend(Protocol):
     """Starts guests one way. Every method may be called from several tasks of one event loop."""
 
     name: str
+
+    @property
+    def python(self) -> HostPython | None:
+        """The interpreter of the guests; None where it is in an image of its own."""
+        ...
 
     async def open(self) -> None:
         """Get to know what this host has; before anything else, as often as one likes.

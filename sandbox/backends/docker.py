@@ -84,6 +84,11 @@ class DockerBackend:
         self._kinds: dict[str, _Kind] = {}
         self._turns = count()
 
+    @property
+    def python(self) -> None:
+        """None: it is in the image."""
+        return
+
     async def open(self) -> None:
         """Find the engine, once. Raises EngineFault where there is none."""
         if not self._info:

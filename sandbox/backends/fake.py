@@ -53,6 +53,11 @@ class FakeBackend:
         """Give a backend whose calls end well, with these values in order."""
         return cls([returned(value) for value in values])
 
+    @property
+    def python(self) -> None:
+        """None: there is no interpreter."""
+        return
+
     async def open(self) -> None:
         """Do nothing."""
 

@@ -10,6 +10,7 @@ import psutil
 
 from sandbox.backends.base import (
     BackendSession,
+    HostPython,
     OnOutput,
     OnPartial,
     Sighting,
@@ -60,6 +61,11 @@ class SubprocessBackend:
         self._zygotes: OrderedDict[tuple[str, Purpose], WarmZygote] = OrderedDict()
         self._starting = anyio.Lock(fast_acquire=True)
         self._enforced: dict[str, Enforced] = {}
+
+    @property
+    def python(self) -> HostPython:
+        """The interpreter of the guests."""
+        return self._interpreter
 
     async def open(self) -> None:
         """Do nothing: what this host has is known at once."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from sandbox.cli import OURS, audit, batch, doctor, images, policy, ps, run
+from sandbox.cli import OURS, audit, batch, doctor, images, policy, ps, review, run
 from sandbox.cli.output import say
 from sandbox.errors import SandboxError
 
@@ -16,6 +16,7 @@ _SETTINGS = {"allow_interspersed_args": False}  # what follows the program is th
 _app.command("run", context_settings=_SETTINGS)(run.run)
 _app.command("exec", context_settings=_SETTINGS)(run.exec_program)
 _app.command("batch")(batch.batch)
+_app.command("review", context_settings=_SETTINGS)(review.review)
 _app.add_typer(policy.app, name="policy")
 _app.add_typer(images.app, name="images")
 _app.add_typer(audit.app, name="audit")

@@ -117,6 +117,8 @@ class Review(_Frozen):
     """The worst first."""
     least_policy: str = ""
     """The smallest document under which these runs pass, as TOML; "" where none was asked for."""
+    least_differences: tuple[str, ...] = ()
+    """How the same runs went otherwise under it; empty where they went as before."""
 
     @property
     def severity(self) -> Severity:

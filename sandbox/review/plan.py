@@ -1,0 +1,232 @@
+"""What to review: a subject, and how it is called, once or over several inputs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from sandbox.call import Call, Command, Function, Source
+from sandbox.errors import BadCall
+from sandbox.review.places import Places
+from sandbox.review.subject import (
+    command_hash,
+    module_hash,
+    named_function_hash,
+    source_hash,
+)
+from sandbox.wire import Json
+
+__all__ = [
+    "NamedInput",
+    "Plan",
+    "plan_calls",
+    "plan_command",
+    "plan_function",
+    "plan_module",
+    "plan_source",
+]
+
+Kind = Literal["program", "module", "function", "command"]
+
+PLACE_OF_INPUT: Final = "{}"
+RUN_MODULE: Final = "import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+
+
+class NamedInput(NamedTuple):
+    """One input of a subject: a file's name and its content."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A subject and its calls, one for each input."""
+
+    kind: Kind
+    name: str
+    arguments: tuple[str, ...]
+    hash: str
+    """SHA-256 of the subject's own code."""
+    calls: tuple[Call, ...]
+    inputs: tuple[str, ...]
+    """Names of the inputs, one for each call; "" for a call without one."""
+
+
+def plan_calls(calls: Sequence[Call], places: Places, inputs: Sequence[str] = ()) -> Plan:
+    """Plan the review of what these calls call: all of them the same thing, with other inputs.
+
+    Raises BadCall for no call, for calls of different things, and for code that is not there.
+    """
+    if not calls or len(calls) < len(inputs):
+        message = "a review needs a call, and no more names of inputs than calls"
+        raise BadCall(message)
+    first, *others = [(_kind(call), _name(call), _hash(call, places)) for call in calls]
+    if any(other != first for other in others):
+        message = "a review is of one thing: give its calls with the same code and other inputs"
+        raise BadCall(message)
+    kind, name, digest = first
+    return Plan(
+        kind=kind,
+        name=name,
+        arguments=_arguments(calls[0]),
+        hash=digest,
+        calls=tuple(calls),
+        inputs=(*inputs, *("" for _ in range(len(calls) - len(inputs)))),
+    )
+
+
+def plan_source(
+    source: str,
+    name: str,
+    arguments: Sequence[str],
+    files: Mapping[str, bytes],
+    inputs: Sequence[NamedInput],
+    places: Places,
+) -> Plan:
+    """Plan the review of a Python program, run as a script. files: for every run."""
+    calls = _scripts(source, name, arguments, files, inputs)
+    plan = plan_calls(calls, places, [each.name for each in inputs])
+    return replace(plan, arguments=tuple(arguments))
+
+
+def plan_module(
+    name: str,
+    arguments: Sequence[str],
+    files: Mapping[str, bytes],
+    inputs: Sequence[NamedInput],
+    places: Places,
+) -> Plan:
+    """Plan the review of a module that is run as `python -m` runs it. Raises BadCall."""
+    calls = _scripts(RUN_MODULE.format(name=name), name, arguments, files, inputs)
+    plan = plan_calls(calls, places, [each.name for each in inputs])
+    digest = module_hash(name, [*places.packages, *_standard_library()])
+    return replace(plan, kind="module", arguments=tuple(arguments), hash=digest)
+
+
+def _scripts(
+    source: str,
+    name: str,
+    arguments: Sequence[str],
+    files: Mapping[str, bytes],
+    inputs: Sequence[NamedInput],
+) -> list[Call]:
+    return [
+        Source(
+            source=source,
+            name=name,
+            arguments=words,
+            expect_value=False,
+            files={**files, **more},
+        )
+        for words, more in _over_inputs(arguments, inputs)
+    ]
+
+
+def plan_function(
+    name: str, arguments: Sequence[str], inputs: Sequence[NamedInput], places: Places
+) -> Plan:
+    """Plan the review of "module:function". Raises BadCall.
+
+    arguments: each JSON, or else a text. An input is a JSON document: a list has the arguments, an
+    object those by name, and anything else is the only one.
+    """
+    documents: list[Json] = [_read_input(each) for each in inputs] or [
+        [_json_or_text(word) for word in arguments]
+    ]
+    calls = [_function_call(name, document) for document in documents]
+    return plan_calls(calls, places, [each.name for each in inputs])
+
+
+def plan_command(
+    argv: Sequence[str],
+    files: Mapping[str, bytes],
+    inputs: Sequence[NamedInput],
+    places: Places,
+) -> Plan:
+    """Plan the review of a program and its arguments. Raises BadCall. files: for every run."""
+    program, *arguments = argv
+    calls = [
+        Command(argv=[program, *words], files={**files, **more})
+        for words, more in _over_inputs(arguments, inputs)
+    ]
+    return replace(
+        plan_calls(calls, places, [each.name for each in inputs]), arguments=tuple(arguments)
+    )
+
+
+def _over_inputs(
+    arguments: Sequence[str], inputs: Sequence[NamedInput]
+) -> list[tuple[list[str], dict[str, bytes]]]:
+    """Give the arguments and files of each run: {} stands for the input's name, or it comes last."""
+    if not inputs:
+        return [(list(arguments), {})]
+    return [(_with_input(arguments, each.name), {each.name: each.content}) for each in inputs]
+
+
+def _with_input(arguments: Sequence[str], name: str) -> list[str]:
+    if any(PLACE_OF_INPUT in word for word in arguments):
+        return [word.replace(PLACE_OF_INPUT, name) for word in arguments]
+    return [*arguments, name]
+
+
+def _function_call(name: str, document: Json) -> Function:
+    if isinstance(document, dict):
+        return Function(name=name, keywords=document)
+    return Function(name=name, arguments=document if isinstance(document, list) else [document])
+
+
+def _json_or_text(word: str) -> Json:
+    try:
+        document: Json = json.loads(word)
+    except ValueError:
+        return word
+    return document
+
+
+def _read_input(given: NamedInput) -> Json:
+    try:
+        document: Json = json.loads(given.content)
+    except (ValueError, RecursionError):
+        message = f"{given.name}: is no JSON: a function's input is a list or an object"
+        raise BadCall(message) from None
+    return document
+
+
+def _kind(call: Call) -> Kind:
+    if isinstance(call, Source):
+        return "program"
+    return "command" if isinstance(call, Command) else "function"
+
+
+def _name(call: Call) -> str:
+    return call.argv[0] if isinstance(call, Command) else call.name
+
+
+def _arguments(call: Call) -> tuple[str, ...]:
+    match call:
+        case Source():
+            return tuple(call.arguments)
+        case Command():
+            return tuple(call.argv[1:])
+        case Function():
+            return tuple(json.dumps(each) for each in call.arguments)
+        case _:
+            return ()
+
+
+def _hash(call: Call, places: Places) -> str:
+    match call:
+        case Source():
+            return source_hash(call.source)
+        case Command():
+            return command_hash(call.argv[0], places, given=call.files)
+        case Function(pickled=b""):
+            return named_function_hash(call.name, [*places.packages, *_standard_library()])
+        case _:
+            return source_hash(call.pickled)
+
+
+def _standard_library() -> list[str]:
+    return [str(Path(json.__file__).parent.parent)]
