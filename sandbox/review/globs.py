@@ -11,7 +11,7 @@ from typing import Annotated, cast, final
 
 from pydantic import PlainSerializer, PlainValidator
 
-__all__ = ["NO_PATHS", "NO_TEXTS", "Globs", "PathGlobs", "TextGlobs"]
+__all__ = ["NO_PATHS", "NO_TEXTS", "Globs", "PathGlobs", "TextGlobs", "path_globs", "text_globs"]
 
 _HOME = "/(?:box|root|home/[^/]+)"
 _PATH_BEGINS = ("/", "~/", "**/")
@@ -97,5 +97,16 @@ PathGlobs = Annotated[Globs, _reader(_path_regex), _WRITER]
 TextGlobs = Annotated[Globs, _reader(_text_regex), _WRITER]
 """Patterns of any text."""
 
-NO_PATHS = Globs((), _path_regex)
-NO_TEXTS = Globs((), _text_regex)
+
+def path_globs(*patterns: str) -> Globs:
+    """Compile patterns of paths. Raises ValueError for one that cannot be read."""
+    return _compiled(patterns, _path_regex)
+
+
+def text_globs(*patterns: str) -> Globs:
+    """Compile patterns of other texts."""
+    return _compiled(patterns, _text_regex)
+
+
+NO_PATHS = path_globs()
+NO_TEXTS = text_globs()

@@ -2,7 +2,7 @@
 
 Known writings: plain in any case, reversed, rotated by 13, hexadecimal, base32 and base64 at every
 alignment, percent-encoded; with anything put between the characters, as a line's end or the dots of
-a host's name. A part of 12 characters of the writing is enough, of 15 in a text of over 1 MiB.
+a host's name. A part of 12 characters of the writing is enough, of 15 in a text of over 256 KiB.
 Not found: what was compressed, encrypted, encoded twice, or cut into shorter parts than that.
 """
 
@@ -16,12 +16,14 @@ from urllib.parse import unquote_to_bytes
 __all__ = ["Leaks"]
 
 _PART = 12
-_SHORT_TEXT_BYTES = 1 << 20
+_SHORT_TEXT_BYTES = 1 << 18
 _LONG_TEXT_STEP = 4
 """A part of 12 + 4 - 1 characters holds a place that is looked at, wherever it begins."""
 _PIECE_BYTES = 1 << 20
 
-_BETWEEN = re.compile(rb"\\x|0x|[^a-z0-9+/_-]+")
+_BETWEEN = bytes(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyz0123456789+/"))
+"""What no writing of a secret needs."""
+_ESCAPE = re.compile(rb"\\x|0x")
 _WORD = re.compile(r"[^\s'\"=:@?&;,(){}\[\]<>]+")
 _BASE32_GROUP = 5
 _BASE64_GROUP = 3
@@ -92,7 +94,8 @@ def _views(content: bytes) -> Iterator[bytes]:
     """Give the text as it is looked at, piece by piece, so that a long one takes little memory."""
     for start in range(0, len(content), _PIECE_BYTES):
         piece = content[start : start + _PIECE_BYTES + 4 * _PART].lower()
-        yield piece
+        yield piece.translate(None, _BETWEEN)
+        if _ESCAPE.search(piece):
+            yield _ESCAPE.sub(b"", piece).translate(None, _BETWEEN)
         if b"%" in piece:
-            yield unquote_to_bytes(piece).lower()
-        yield _BETWEEN.sub(b"", piece)
+            yield unquote_to_bytes(piece).lower().translate(None, _BETWEEN)

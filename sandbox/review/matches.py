@@ -74,7 +74,8 @@ class FileMatch(Match):
     accesses: Several[FileAccess]
     outcomes: Several[Outcome] = ("allowed", "refused", "missing", "failed")
     paths: PathGlobs
-    """Of the path, the name by which the program called it, or where a link or new name leads."""
+    """Of the path, the name by which the program called it, or the new one of "rename". What a link
+    points to is not touched by making it, and does not count."""
     except_paths: PathGlobs = NO_PATHS
     except_programs: TextGlobs = NO_TEXTS
     """Names of programs for which it is ordinary."""
@@ -89,8 +90,8 @@ class FileMatch(Match):
     def _fits(self, event: FileEvent, path: str) -> bool:
         if event.access not in self.accesses or event.outcome not in self.outcomes:
             return False
-        names = (path, event.named)
-        moved = (event.to,) if event.access in {"rename", "link"} else ()
+        names = (path, event.named.rstrip("/"))
+        moved = (event.to,) if event.access == "rename" else ()
         return any(
             self.paths.fits(*texts) and not self.except_paths.fits(*texts)
             for texts in (names, moved)

@@ -68,9 +68,10 @@ class RunView:
     def path_at(self, event: FileEvent) -> str:
         """Give a file's path; with /proc/self where it is an entry of the process's own."""
         own = self._own_entries.get(event.process)
-        if own is not None and event.path.startswith(own):
-            return f"/proc/self/{event.path[len(own) :]}"
-        return event.path
+        path = event.path.rstrip("/") or event.path
+        if own is not None and path.startswith(own):
+            return f"/proc/self/{path[len(own) :]}"
+        return path
 
     def address_at(self, place: int, event: NetworkEvent) -> str:
         """Give an event's address; of a socket that listens and tells none, what was bound last."""

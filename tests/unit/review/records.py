@@ -32,7 +32,8 @@ TOOL = ProgramEvent(at=0, process=1, path="/usr/bin/tool", argv=("tool",))
 
 
 def touched(path: str, access: FileAccess = "read", **more: Any) -> FileEvent:
-    return FileEvent(at=1, access=access, path=path, **{"process": 1, **more})
+    given: dict[str, Any] = {"process": 1, **more}
+    return FileEvent(at=1, access=access, path=path, **given)
 
 
 def missing(path: str, access: FileAccess = "read", **more: Any) -> FileEvent:
@@ -58,8 +59,10 @@ def tried(
     **more: Any,
 ) -> NetworkEvent:
     guessed = "inet6" if ":" in address else "inet"
+    given: dict[str, Any] = {"process": 1, **more}
     return NetworkEvent(
-        **{"at": 1, "process": 1, **more},
+        **given,
+        at=1,
         action=action,
         family=family or guessed,
         address=address,
@@ -90,7 +93,7 @@ def told(action: PythonAction, detail: str, where: str = "tool.py:7", at: float 
 
 
 def process(number: int, parent: int | None = 1, started_at: float = 0, **more: Any) -> SeenProcess:
-    given = {"pid": number + 1, "ended_at": None, "name": "", **more}
+    given: dict[str, Any] = {"pid": number + 1, "ended_at": None, "name": "", **more}
     return SeenProcess(number=number, parent=parent, started_at=started_at, **given)
 
 
@@ -102,7 +105,8 @@ def run(
     **result: Any,
 ) -> Run:
     seen = Record(events=events, processes=tuple(processes), **(record or {}))
-    fate = Result(**{"status": "ok", "enforced": ENFORCED, **result})
+    given: dict[str, Any] = {"status": "ok", "enforced": ENFORCED, **result}
+    fate = Result(**given)
     return Run(input="", result=fate, record=seen, left=tuple(left))
 
 
