@@ -7,6 +7,12 @@ import typer
 
 __all__ = ["review"]
 
+IsModule = Annotated[bool, typer.Option("-m", help="WHAT is a module, run as `python -m` runs it.")]
+HasCanaries = Annotated[
+    bool, typer.Option("--canaries/--no-canaries", help="Plant fake secrets to be stolen.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The whole review as JSON on stdout.")]
+
 
 def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
     words: Annotated[

@@ -1,7 +1,7 @@
 """Carries out `review`: plans it, has it made, writes what was asked for, shows the rest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,16 +19,16 @@ from sandbox.review.digest import digest
 from sandbox.review.grants import unused_grants
 from sandbox.review.model import SEVERITIES, Review
 from sandbox.review.page import page
+from sandbox.review.places import Places
 from sandbox.review.plan import (
+    Given,
     NamedInput,
     Plan,
-    plan_calls,
     plan_command,
     plan_function,
     plan_module,
     plan_source,
 )
-from sandbox.review.places import Places
 from sandbox.review.rules import Rules
 
 __all__ = ["Wanted", "perform"]
@@ -89,28 +89,26 @@ async def _review(wanted: Wanted, policy: Policy) -> Review:
 def _plan(wanted: Wanted, policy: Policy, places: Places) -> Plan:
     """Say what the words mean. Raises BadCall."""
     what, *arguments = wanted.words
-    given = [NamedInput(path.name, _read(path)) for path in wanted.inputs]
-    files = gather_files(wanted.files, policy)
+    given = Given(
+        arguments=arguments,
+        files=gather_files(wanted.files, policy),
+        inputs=[NamedInput(path.name, _read(path)) for path in wanted.inputs],
+        places=places,
+    )
     if wanted.is_module:
-        return plan_module(what, arguments, files, given, places)
+        return plan_module(what, given)
     if Path(what).is_file():
-        return _plan_file(Path(what), arguments, files, given, places)
+        return _plan_file(Path(what), given)
     if ":" in what and "/" not in what:
-        return plan_function(what, arguments, given, places)
-    return plan_command(wanted.words, files, given, places)
+        return plan_function(what, given)
+    return plan_command(what, given)
 
 
-def _plan_file(
-    path: Path,
-    arguments: Sequence[str],
-    files: dict[str, bytes],
-    given: Sequence[NamedInput],
-    places: Places,
-) -> Plan:
+def _plan_file(path: Path, given: Given) -> Plan:
     if path.suffix == ".py":
-        return plan_source(gather_source(str(path)), path.name, arguments, files, given, places)
-    files = {**files, path.name: _read(path)}
-    return plan_command([f"./{path.name}", *arguments], files, given, places)
+        return plan_source(gather_source(str(path)), path.name, given)
+    files = {**given.files, path.name: _read(path)}
+    return plan_command(f"./{path.name}", replace(given, files=files))
 
 
 def _read(path: Path) -> bytes:

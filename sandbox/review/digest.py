@@ -1,4 +1,4 @@
-"""A review as a few short tables for a terminal: a verdict, then each kind, the surprising first."""
+"""A review as short tables for a terminal: a verdict, then each kind, the surprising first."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -41,6 +41,21 @@ class NamedInput(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a subject is run with. files: for every run, relative name to content."""
+
+    arguments: Sequence[str]
+    files: Mapping[str, bytes]
+    inputs: Sequence[NamedInput]
+    places: Places
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the inputs."""
+        return [each.name for each in self.inputs]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A subject and its calls, one for each input."""
 
@@ -77,92 +92,56 @@ def plan_calls(calls: Sequence[Call], places: Places, inputs: Sequence[str] = ()
     )
 
 
-def plan_source(
-    source: str,
-    name: str,
-    arguments: Sequence[str],
-    files: Mapping[str, bytes],
-    inputs: Sequence[NamedInput],
-    places: Places,
-) -> Plan:
-    """Plan the review of a Python program, run as a script. files: for every run."""
-    calls = _scripts(source, name, arguments, files, inputs)
-    plan = plan_calls(calls, places, [each.name for each in inputs])
-    return replace(plan, arguments=tuple(arguments))
+def plan_source(source: str, name: str, given: Given) -> Plan:
+    """Plan the review of a Python program, run as a script."""
+    calls = _scripts(source, name, given)
+    plan = plan_calls(calls, given.places, given.names)
+    return replace(plan, arguments=tuple(given.arguments))
 
 
-def plan_module(
-    name: str,
-    arguments: Sequence[str],
-    files: Mapping[str, bytes],
-    inputs: Sequence[NamedInput],
-    places: Places,
-) -> Plan:
+def plan_module(name: str, given: Given) -> Plan:
     """Plan the review of a module that is run as `python -m` runs it. Raises BadCall."""
-    calls = _scripts(RUN_MODULE.format(name=name), name, arguments, files, inputs)
-    plan = plan_calls(calls, places, [each.name for each in inputs])
-    digest = module_hash(name, [*places.packages, *_standard_library()])
-    return replace(plan, kind="module", arguments=tuple(arguments), hash=digest)
+    calls = _scripts(RUN_MODULE.format(name=name), name, given)
+    plan = plan_calls(calls, given.places, given.names)
+    digest = module_hash(name, _folders(given.places))
+    return replace(plan, kind="module", arguments=tuple(given.arguments), hash=digest)
 
 
-def _scripts(
-    source: str,
-    name: str,
-    arguments: Sequence[str],
-    files: Mapping[str, bytes],
-    inputs: Sequence[NamedInput],
-) -> list[Call]:
-    return [
-        Source(
-            source=source,
-            name=name,
-            arguments=words,
-            expect_value=False,
-            files={**files, **more},
-        )
-        for words, more in _over_inputs(arguments, inputs)
-    ]
-
-
-def plan_function(
-    name: str, arguments: Sequence[str], inputs: Sequence[NamedInput], places: Places
-) -> Plan:
+def plan_function(name: str, given: Given) -> Plan:
     """Plan the review of "module:function". Raises BadCall.
 
-    arguments: each JSON, or else a text. An input is a JSON document: a list has the arguments, an
+    Its arguments are JSON, or else text. An input is a JSON document: a list has the arguments, an
     object those by name, and anything else is the only one.
     """
-    documents: list[Json] = [_read_input(each) for each in inputs] or [
-        [_json_or_text(word) for word in arguments]
+    documents: list[Json] = [_read_input(each) for each in given.inputs] or [
+        [_json_or_text(word) for word in given.arguments]
     ]
-    calls = [_function_call(name, document) for document in documents]
-    return plan_calls(calls, places, [each.name for each in inputs])
+    calls = [_function_call(name, document, given.files) for document in documents]
+    return plan_calls(calls, given.places, given.names)
 
 
-def plan_command(
-    argv: Sequence[str],
-    files: Mapping[str, bytes],
-    inputs: Sequence[NamedInput],
-    places: Places,
-) -> Plan:
-    """Plan the review of a program and its arguments. Raises BadCall. files: for every run."""
-    program, *arguments = argv
-    calls = [
-        Command(argv=[program, *words], files={**files, **more})
-        for words, more in _over_inputs(arguments, inputs)
+def plan_command(program: str, given: Given) -> Plan:
+    """Plan the review of a program: one of the guest's PATH, or "./name" of a given file."""
+    calls = [Command(argv=[program, *words], files=files) for words, files in _over_inputs(given)]
+    plan = plan_calls(calls, given.places, given.names)
+    return replace(plan, arguments=tuple(given.arguments))
+
+
+def _scripts(source: str, name: str, given: Given) -> list[Call]:
+    return [
+        Source(source=source, name=name, arguments=words, expect_value=False, files=files)
+        for words, files in _over_inputs(given)
     ]
-    return replace(
-        plan_calls(calls, places, [each.name for each in inputs]), arguments=tuple(arguments)
-    )
 
 
-def _over_inputs(
-    arguments: Sequence[str], inputs: Sequence[NamedInput]
-) -> list[tuple[list[str], dict[str, bytes]]]:
-    """Give the arguments and files of each run: {} stands for the input's name, or it comes last."""
-    if not inputs:
-        return [(list(arguments), {})]
-    return [(_with_input(arguments, each.name), {each.name: each.content}) for each in inputs]
+def _over_inputs(given: Given) -> list[tuple[list[str], dict[str, bytes]]]:
+    """Give arguments and files of each run: {} stands for the input's name, or it comes last."""
+    if not given.inputs:
+        return [(list(given.arguments), dict(given.files))]
+    return [
+        (_with_input(given.arguments, each.name), {**given.files, each.name: each.content})
+        for each in given.inputs
+    ]
 
 
 def _with_input(arguments: Sequence[str], name: str) -> list[str]:
@@ -171,10 +150,11 @@ def _with_input(arguments: Sequence[str], name: str) -> list[str]:
     return [*arguments, name]
 
 
-def _function_call(name: str, document: Json) -> Function:
+def _function_call(name: str, document: Json, files: Mapping[str, bytes]) -> Function:
     if isinstance(document, dict):
-        return Function(name=name, keywords=document)
-    return Function(name=name, arguments=document if isinstance(document, list) else [document])
+        return Function(name=name, keywords=document, files=files)
+    arguments = document if isinstance(document, list) else [document]
+    return Function(name=name, arguments=arguments, files=files)
 
 
 def _json_or_text(word: str) -> Json:
@@ -223,10 +203,11 @@ def _hash(call: Call, places: Places) -> str:
         case Command():
             return command_hash(call.argv[0], places, given=call.files)
         case Function(pickled=b""):
-            return named_function_hash(call.name, [*places.packages, *_standard_library()])
+            return named_function_hash(call.name, _folders(places))
         case _:
             return source_hash(call.pickled)
 
 
-def _standard_library() -> list[str]:
-    return [str(Path(json.__file__).parent.parent)]
+def _folders(places: Places) -> list[str]:
+    """Give where a guest looks for modules, on the host."""
+    return [*places.packages, str(Path(json.__file__).parent.parent)]

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from sandbox.call import Call
 from sandbox.engine import WatchedResult
 from sandbox.policy import Environment, Policy
+from sandbox.result import Result
 from sandbox.review.canaries import Canaries
 from sandbox.review.dependencies import dependencies
 from sandbox.review.findings import find
@@ -20,7 +21,6 @@ from sandbox.review.model import Finding, LeftFile, Review, Run, Subject
 from sandbox.review.places import HostPython, Places
 from sandbox.review.plan import Plan, plan_calls
 from sandbox.review.rules import Rules
-from sandbox.result import Result
 
 __all__ = ["Reviewer", "Watch", "as_plan"]
 
