@@ -24,9 +24,10 @@ from sandbox.record import (
 UNWATCHED = ("read", "write", "mmap", "munmap", "brk", "futex", "clock_nanosleep", "epoll_wait")
 LIBRARY = "/opt/python/lib/python3.11"
 IMPORTED = (
-    "os json re base64 socket ssl urllib/request http/client email/parser ctypes subprocess "
-    "logging hashlib tempfile shutil threading queue enum typing dataclasses pathlib zlib"
-).split()
+    *("os", "json", "re", "base64", "socket", "ssl", "urllib/request", "http/client", "ctypes"),
+    *("email/parser", "subprocess", "logging", "hashlib", "tempfile", "shutil", "threading"),
+    *("queue", "enum", "typing", "dataclasses", "pathlib", "zlib"),
+)
 
 
 def samples(end: float, count: int = 60, peak: int = 96 << 20) -> tuple[Sample, ...]:

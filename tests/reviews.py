@@ -31,8 +31,7 @@ POLICY_SAYS = (
     "Files of the host: none.",
     "Environment variables: none of the host's.",
     "Programs it may start: any it can see.",
-    "Python packages beside the standard library: those installed on the host, read-only (the tool"
-    " under review is imported with what it depends on).",
+    "Python packages beside the standard library: those installed on the host, read-only.",
     "Tools of the host it may call: none.",
     "Isolation from the host, at least: process.",
     "Real time: 60 s, then timeout.",
@@ -166,8 +165,8 @@ def hostile() -> Review:
     record = hostile_record()
     again = record.model_copy(update={"events": record.events[:90], "not_kept": 0})
     small = good_record()
-    streams = {"stdout": "reading orders.csv\nwrote report.html\n", "stderr": "warning: no proxy\n"}
     broken = ErrorInfo(type="ConnectionError", message="198.51.100.7: network is unreachable")
+    said = result(stdout="reading orders.csv\nwrote report.html\n", stderr="warning: no proxy\n")
     late = result("timeout", exit_code=None, signal=9, limits_hit=("wall_seconds",))
     left = (
         LeftFile(path="report.html", change="created", size_bytes=18_211),
@@ -180,7 +179,7 @@ def hostile() -> Review:
         policy_says=POLICY_SAYS,
         reviewed_at="2026-11-24T09:31:07Z",
         runs=(
-            Run(input="orders-october.csv", result=result(**streams), record=record, left=left),
+            Run(input="orders-october.csv", result=said, record=record, left=left),
             Run(input="empty.csv", result=result("error", error=broken, exit_code=1), record=again),
             Run(input="", result=late, record=small),
         ),

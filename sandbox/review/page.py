@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.review.model import Review
-from sandbox.review.page_content import describe, encode, sentence, visible
+from sandbox.review.page_content import FEW_CHARACTERS, describe, encode, sentence, visible
 
 __all__ = ["page"]
 
@@ -37,6 +37,9 @@ SCRIPTS: Final = (
 )
 """In the order in which they stand in the page: each uses only what stands before it."""
 
+MOST_CONTENT: Final = 16 << 20
+"""In characters; a guest that fills its record with long names gets them cut shorter."""
+
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -49,12 +52,17 @@ def page(review: Review) -> str:
     places = {
         "title": html.escape(visible(f"Security review of {review.subject.name}")),
         "sentence": html.escape(said),
-        "review": encode(describe(review)),
+        "review": _content(review),
         "style": _style(),
         "script": _script(),
         "csp": html.escape(_content_security_policy()),
     }
     return _fill(_part("page.html"), places)
+
+
+def _content(review: Review) -> str:
+    whole = encode(describe(review))
+    return whole if len(whole) <= MOST_CONTENT else encode(describe(review, FEW_CHARACTERS))
 
 
 def _fill(template: str, places: Mapping[str, str]) -> str:

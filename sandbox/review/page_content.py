@@ -1,9 +1,12 @@
 """What a page shows of a review, as JSON: long texts cut, file contents left out."""
 
 import json
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
-from sandbox.record import Event, Record
+from pydantic import BaseModel
+
+from sandbox.record import Record
 from sandbox.result import Result
 from sandbox.review.model import SEVERITIES, Review, Run
 
@@ -11,6 +14,8 @@ __all__ = ["describe", "encode", "sentence", "visible"]
 
 MOST_CHARACTERS: Final = 2_000
 """Of one text of the guest's; the review itself has all of it."""
+FEW_CHARACTERS: Final = 200
+"""The same, where the page would be larger than a browser opens at once."""
 MOST_OUTPUT_CHARACTERS: Final = 8_000
 """Of stdout and of stderr."""
 MOST_ARGUMENTS: Final = 200
@@ -22,39 +27,37 @@ _VERDICTS: Final = {
     "low": "Unusual, and nothing that has to be explained first",
     "info": "No fault was seen",
 }
-_ESCAPES: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+_ESCAPES: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def sentence(review: Review) -> str:
     """Say in one sentence what the review came to."""
-    counts = _finding_counts(review)
-    said = [
-        f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity]
-    ]
-    if not said:
+    count = len(review.findings)
+    if not count:
         return "No finding: these runs did nothing that the rules ask about."
-    noun = "finding" if len(review.findings) == 1 else "findings"
-    return f"{_VERDICTS[review.severity]}: {len(review.findings)} {noun} ({', '.join(said)})."
+    said = "1 finding" if count == 1 else f"{count} findings, the worst"
+    return f"{_VERDICTS[review.severity]}: {said} of {review.severity} severity."
 
 
-def describe(review: Review) -> dict[str, Any]:
-    """Give what the page shows, ready for JSON."""
+def describe(review: Review, most_characters: int = MOST_CHARACTERS) -> dict[str, Any]:
+    """Give what the page shows, ready for JSON; of each text at most so many characters."""
     described = review.model_dump(mode="json", exclude={"runs", "findings", "subject"})
+    cut = _Cutter(most_characters)
     return {
         **described,
         "sentence": sentence(review),
         "severity": review.severity,
-        "subject": _cut(review.subject.model_dump(mode="json")),
-        "findings": [_cut(each.model_dump(mode="json")) for each in review.findings],
+        "subject": cut.model(review.subject),
+        "findings": [cut.model(each) for each in review.findings],
         "finding_counts": _finding_counts(review),
-        "runs": [_run(run) for run in review.runs],
+        "runs": [_run(run, cut) for run in review.runs],
     }
 
 
 def encode(described: object) -> str:
     """Give JSON that can stand in an HTML script block: ASCII, without <, > and &."""
     text = json.dumps(described, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.translate(str.maketrans(_ESCAPES))
+    return text.translate(_ESCAPES)
 
 
 def visible(text: str) -> str:
@@ -67,19 +70,55 @@ def _finding_counts(review: Review) -> dict[str, int]:
     return {severity: severities.count(severity) for severity in SEVERITIES}
 
 
-def _run(run: Run) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Cutter:
+    """Shortens what is long, and says by how much."""
+
+    most_characters: int
+
+    def model(self, model: BaseModel, **options: Any) -> dict[str, Any]:
+        """Give a model's JSON with its texts cut."""
+        described = model.model_dump(mode="json", **options)
+        return {name: self.value(each) for name, each in described.items()}
+
+    def value(self, value: Any) -> Any:
+        """Cut at any depth."""
+        match value:
+            case str():
+                return _head(value, self.most_characters)
+            case list():
+                return self.values(cast("list[Any]", value))
+            case dict():
+                return {
+                    key: self.value(each) for key, each in cast("dict[str, Any]", value).items()
+                }
+            case _:
+                return value
+
+    def values(self, values: list[Any]) -> list[Any]:
+        """Cut each, and leave out words of a list that is too long."""
+        over = len(values) - MOST_ARGUMENTS
+        if over <= 0 or not isinstance(values[0], str):
+            return [self.value(each) for each in values]
+        return [*(self.value(each) for each in values[:MOST_ARGUMENTS]), f"[{over} more]"]
+
+
+def _run(run: Run, cut: _Cutter) -> dict[str, Any]:
     return {
-        "input": _cut(run.input),
-        "result": _result(run.result),
-        "left": [_cut(each.model_dump(mode="json")) for each in run.left],
-        **_record(run.record),
+        "input": cut.value(run.input),
+        "result": _result(run.result, cut),
+        "left": [cut.model(each) for each in run.left],
+        **_record(run.record, cut),
     }
 
 
-def _record(record: Record) -> dict[str, Any]:
+def _record(record: Record, cut: _Cutter) -> dict[str, Any]:
     return {
-        "processes": [_cut(each.model_dump(mode="json")) for each in record.processes],
-        "events": [_event(each) for each in record.events],
+        "processes": [cut.model(each) for each in record.processes],
+        # The page knows the defaults; without them a record of many events is half as long.
+        "events": [
+            {"kind": each.kind, **cut.model(each, exclude_defaults=True)} for each in record.events
+        ],
         "samples": [each.model_dump(mode="json") for each in record.samples],
         "system_calls": [each.model_dump(mode="json") for each in record.system_calls],
         "not_kept": record.not_kept,
@@ -87,15 +126,10 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
-    # The page knows the defaults; without them a record of many events is half as long.
-    return {"kind": event.kind, **_cut(event.model_dump(mode="json", exclude_defaults=True))}
-
-
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: Result, cut: _Cutter) -> dict[str, Any]:
     kept = {"status", "error", "exit_code", "signal", "limits_hit", "usage", "enforced"}
     return {
-        **_cut(result.model_dump(mode="json", include=kept)),
+        **cut.model(result, include=kept),
         "stdout": _head(result.stdout, MOST_OUTPUT_CHARACTERS),
         "stdout_dropped": result.stdout_dropped,
         "stderr": _head(result.stderr, MOST_OUTPUT_CHARACTERS),
@@ -107,26 +141,6 @@ def _result(result: Result) -> dict[str, Any]:
 def _value(result: Result) -> str:
     value = result.model_dump(mode="json", include={"value"})["value"]
     return "" if value is None else _head(json.dumps(value, indent=1), MOST_CHARACTERS)
-
-
-def _cut(value: Any) -> Any:
-    """Shorten what is long, at any depth."""
-    match value:
-        case str():
-            return _head(value, MOST_CHARACTERS)
-        case list():
-            return _cut_list(value)
-        case dict():
-            return {key: _cut(each) for key, each in value.items()}
-        case _:
-            return value
-
-
-def _cut_list(values: list[Any]) -> list[Any]:
-    over = len(values) - MOST_ARGUMENTS
-    if over <= 0 or not isinstance(values[0], str):
-        return [_cut(each) for each in values]
-    return [*(_cut(each) for each in values[:MOST_ARGUMENTS]), f"[{over} more]"]
 
 
 def _head(text: str, most: int) -> str:

@@ -99,7 +99,8 @@ class Brush {
       const now = this.at(moved);
       if (edge) this.set(edge, now);
       else if (inside) this.slide(from, to, now - start);
-      else if (Math.abs(now - start) > this.end / 200) this.onRange(...[start, now].sort(ascending));
+      else if (Math.abs(now - start) > this.end / 200)
+        this.onRange(...[start, now].sort(ascending));
     });
   }
 

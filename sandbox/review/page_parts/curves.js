@@ -2,7 +2,12 @@
 
 const CURVE_HEIGHT = 44;
 const CURVES = [
-  { name: "cpu", label: "Processor", unit: (value) => `${Math.round(value * 100)} %`, of: cpuShare },
+  {
+    name: "cpu",
+    label: "Processor",
+    unit: (value) => `${Math.round(value * 100)} %`,
+    of: cpuShare,
+  },
   { name: "memory", label: "Memory", unit: bytes, of: (sample) => sample.memory_bytes },
   { name: "processes", label: "Processes", unit: number, of: (sample) => sample.processes },
   { name: "output", label: "Output", unit: bytes, of: (sample) => sample.output_bytes },

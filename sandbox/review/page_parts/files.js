@@ -1,14 +1,18 @@
 // Files as a tree: a folder says what was done in it, whether it is open or not.
 
 const OPENED_FOLDERS = 30;
-const SYSTEM_PATH = /^\/(usr|lib|lib32|lib64|bin|sbin|proc|sys|dev|opt\/python|opt\/packages|run\/sandbox)(\/|$)/;
+// Below it the rest of a path is one name: a guest can make paths of a thousand folders.
+const DEEPEST = 40;
+const SYSTEM_PATH =
+  /^\/(usr|lib|lib32|lib64|bin|sbin|proc|sys|dev|opt\/python|opt\/packages|run\/sandbox)(\/|$)/;
 const SYSTEM_NAME = /^(site-packages|dist-packages|__pycache__|python3(\.\d+)?|node_modules)$/;
 
 class FileNode {
   constructor(name, parent) {
     Object.assign(this, { name, parent, children: new Map() });
     this.path = parent ? `${parent.path === "/" ? "" : parent.path}/${name}` : "/";
-    this.isSystem = !!parent && (parent.isSystem || SYSTEM_PATH.test(this.path) || SYSTEM_NAME.test(name));
+    this.isSystem =
+      !!parent && (parent.isSystem || SYSTEM_PATH.test(this.path) || SYSTEM_NAME.test(name));
     this.isOpen = null;
     this.empty();
   }
@@ -42,11 +46,6 @@ class FileNode {
   }
 }
 
-function worse(one, other) {
-  const names = Object.keys(SEVERITIES);
-  return [one, other].filter(Boolean).sort((a, b) => names.indexOf(a) - names.indexOf(b))[0] ?? null;
-}
-
 const trees = new Map();
 
 /** Give the tree of a run's files; which folders are open stays as it was. */
@@ -62,12 +61,25 @@ function plantTree(run) {
   for (const event of run.events) {
     if (event.kind === "file") leaves.set(event, leafOf(root, nodes, event.path));
   }
+  sortTree(root);
   return { root, nodes, leaves };
+}
+
+function sortTree(root) {
+  const waiting = [root];
+  while (waiting.length) {
+    const node = waiting.pop();
+    node.order = [...node.children.values()].sort(byRank);
+    waiting.push(...node.order);
+  }
 }
 
 function leafOf(root, nodes, path) {
   if (nodes.has(path)) return nodes.get(path);
-  const leaf = path.split("/").filter(Boolean).reduce((node, name) => node.child(name), root);
+  const names = path.split("/").filter(Boolean);
+  const rest = names.splice(DEEPEST);
+  if (rest.length) names.push(rest.join("/"));
+  const leaf = names.reduce((node, name) => node.child(name), root);
   nodes.set(path, leaf);
   return leaf;
 }
@@ -76,8 +88,9 @@ function countTree(tree, events) {
   const waiting = [tree.root];
   while (waiting.length) {
     const node = waiting.pop();
+    if (!node.total) continue;
     node.empty();
-    waiting.push(...node.children.values());
+    waiting.push(...node.order);
   }
   for (const event of events) tree.leaves.get(event).add(event);
 }
@@ -101,8 +114,7 @@ function rowsOf(tree, opensAll) {
 }
 
 function childrenOf(node) {
-  const kept = [...node.children.values()].filter((child) => child.total);
-  return kept.sort(byRank);
+  return node.order.filter((child) => child.total);
 }
 
 function byRank(one, other) {
@@ -137,16 +149,13 @@ class FileTree extends Grid {
       empty: "No file was touched.",
     });
     this.node.setAttribute("role", "treegrid");
+    this.parts = new Parts({ label: "Kind of access", key: "access", names: ACCESSES }, show);
+    this.host.prepend(el("div.tree-tools", {}, this.parts.node, this.folderButtons()));
   }
 
   showTree(selection) {
-    this.access ??= null;
-    const files = selection.events.filter((event) => event.kind === "file");
-    this.all = files;
-    this.selection = selection;
     this.tree = treeOf(selection.run);
-    const kept = this.access ? files.filter((event) => event.access === this.access) : files;
-    countTree(this.tree, kept);
+    countTree(this.tree, this.parts.choose(selection.byKind.file));
     this.showRows();
   }
 
@@ -155,14 +164,23 @@ class FileTree extends Grid {
     this.show(rowsOf(this.tree, !!state.text), total);
   }
 
+  folderButtons() {
+    const button = (label, isOpen) =>
+      el("button.small", { type: "button", onclick: () => this.openAll(isOpen) }, label);
+    return [button("Open all", true), button("Close all", false)];
+  }
+
   rowAttributes(row) {
     const open = row.isFolder ? { "aria-expanded": String(row.isOpen) } : {};
     return { "aria-level": row.level, ...open };
   }
 
   rowClasses(row) {
-    const isSelected = row.node.events.some((event) => event.index === state.selected);
-    return [row.isFolder && "folder", row.node.isSystem && "system", isSelected && "selected"].filter(Boolean);
+    const { node } = row;
+    const isAbsent = !row.isFolder && node.total === node.outcomes.missing;
+    const isSelected = node.events.some((event) => event.index === state.selected);
+    const classes = [row.isFolder && "folder", node.isSystem && "system"];
+    return [...classes, isAbsent && "absent", isSelected && "selected"].filter(Boolean);
   }
 
   pick(row) {
@@ -199,7 +217,7 @@ class FileTree extends Grid {
     while (waiting.length) {
       const node = waiting.pop();
       node.isOpen = isOpen;
-      waiting.push(...node.children.values());
+      waiting.push(...node.order);
     }
     this.showRows();
   }
@@ -219,7 +237,11 @@ function treeColumns() {
 function nameCell(row) {
   const name = el("span.tree-name", { title: row.node.path }, row.label);
   const severity = row.node.severity && severityMark(row.node.severity);
-  const arrow = el(`span.arrow${row.isOpen ? ".open" : ""}`, { "aria-hidden": "true" }, row.isFolder ? "▸" : "");
+  const arrow = el(
+    `span.arrow${row.isOpen ? ".open" : ""}`,
+    { "aria-hidden": "true" },
+    row.isFolder ? "▸" : "",
+  );
   const line = el("span.tree-line", {}, arrow, name, severity);
   line.style.paddingLeft = `${Math.min(row.level - 1, 10) * 14}px`;
   return line;

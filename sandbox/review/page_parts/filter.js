@@ -59,7 +59,7 @@ function failing(event, chosen, words) {
 }
 
 function provesAny(event, severities) {
-  return event.findings.some((finding) => severities.includes(finding.severity));
+  return severities.some((name) => event.severities.has(name));
 }
 
 function isInTime(event, chosen) {
@@ -69,7 +69,7 @@ function isInTime(event, chosen) {
 /** Give what passes the filter, and for each part of it how much each choice would give. */
 function select(run, chosen) {
   const words = wordsOf(chosen.text);
-  const selection = { run, events: [], ofAnyTime: [], byProcess: new Map(), counts: newCounts() };
+  const selection = newSelection(run);
   for (const event of run.events) {
     const bits = failing(event, chosen, words);
     if (!bits) addMatch(selection, event);
@@ -79,12 +79,18 @@ function select(run, chosen) {
   return selection;
 }
 
-function newCounts() {
-  return { kinds: {}, outcomes: {}, severities: {} };
+function newSelection(run) {
+  const counts = { kinds: {}, outcomes: {}, severities: {} };
+  return { run, events: [], ofAnyTime: [], byProcess: new Map(), byKind: noneOfAnyKind(), counts };
+}
+
+function noneOfAnyKind() {
+  return Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, []]));
 }
 
 function addMatch(selection, event) {
   selection.events.push(event);
+  selection.byKind[event.kind].push(event);
   const own = selection.byProcess.get(event.process);
   if (own) own.push(event);
   else selection.byProcess.set(event.process, [event]);
@@ -94,9 +100,7 @@ function countChoices(counts, event, bits) {
   if (!(bits & ~FACETS.kinds)) increment(counts.kinds, event.kind);
   if (!(bits & ~FACETS.outcomes)) increment(counts.outcomes, event.outcome);
   if (bits & ~FACETS.severities) return;
-  for (const name of new Set(event.findings.map((finding) => finding.severity))) {
-    increment(counts.severities, name);
-  }
+  for (const name of event.severities) increment(counts.severities, name);
 }
 
 function increment(counts, name) {
@@ -104,6 +108,7 @@ function increment(counts, name) {
 }
 
 function countMatches(index) {
+  if (!isFiltered()) return review.runs[index].events.length;
   const words = wordsOf(state.text);
   const chosen = { ...state, process: index === state.run ? state.process : null };
   const passes = (event) => !(failing(event, chosen, words) & ~FACETS.time);

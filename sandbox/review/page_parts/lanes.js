@@ -1,17 +1,9 @@
 // Processes as bars, and on them what they did: marks by kind, drawn together where they meet.
 
 const LANE_HEIGHT = 34;
-const MARK_WIDTH = 12;
+const MARK_WIDTH = 15;
 const MOST_LANES = 12;
-const MARK_ORDER = [
-  "network",
-  "system_call",
-  "signal",
-  "program",
-  "python",
-  "environment",
-  "file",
-];
+const MARK_ORDER = ["network", "system_call", "signal", "program", "python", "environment", "file"];
 
 class Lanes {
   constructor(timeline) {
@@ -95,6 +87,7 @@ class Lanes {
 
   drawLane(lane, top) {
     this.context.strokeStyle = colours.line;
+    this.context.lineWidth = 1;
     line(this.context, 0, top + LANE_HEIGHT - 0.5, this.scale.width, top + LANE_HEIGHT - 0.5);
     this.drawBar(lane, top);
     for (const mark of this.marksOf(lane)) this.drawMark(mark, top);
@@ -116,12 +109,13 @@ class Lanes {
   drawOpenEnd(right, top) {
     const { context } = this;
     context.strokeStyle = colours.soft;
+    context.lineWidth = 1.5;
     context.setLineDash([2, 2]);
     line(context, right - 1, top + 12, right - 1, top + 32);
     context.setLineDash([]);
   }
 
-  /** Give the marks of a process, from left to right: events that would lie on each other share one. */
+  /** Give the marks of a process, from left to right: what would lie on each other shares one. */
   marksOf(lane) {
     if (!this.marks.has(lane)) this.marks.set(lane, this.gather(lane));
     return this.marks.get(lane);
@@ -164,11 +158,12 @@ class Lanes {
 
   markAt(event) {
     const box = this.canvas.getBoundingClientRect();
-    const lane = this.shown[Math.floor((event.clientY - box.top + this.node.scrollTop) / LANE_HEIGHT)];
+    const lane =
+      this.shown[Math.floor((event.clientY - box.top + this.node.scrollTop) / LANE_HEIGHT)];
     if (!lane) return null;
     const x = event.clientX - box.left;
     const near = (mark) => Math.abs(mark.place * MARK_WIDTH - x);
-    const best = this.marksOf(lane).reduce((one, other) => (near(other) < near(one ?? other) || !one ? other : one), null);
+    const best = this.marksOf(lane).toSorted((one, other) => near(one) - near(other))[0];
     return best && near(best) <= MARK_WIDTH ? best : null;
   }
 
@@ -196,7 +191,8 @@ class Lanes {
     };
     followPointer(this.plot, start, move, () => {
       this.timeline.showDrag(0, 0);
-      if (Math.abs(x - from) > 6) this.timeline.zoomTo(...[from, x].map((each) => this.scale.at(each)));
+      if (Math.abs(x - from) > 6)
+        this.timeline.zoomTo(...[from, x].map((each) => this.scale.at(each)));
       else if (mark) this.pick(mark);
     });
   }
@@ -264,7 +260,8 @@ class Lanes {
     const top = this.shown.indexOf(lane) * LANE_HEIGHT;
     const seen = MOST_LANES * LANE_HEIGHT;
     if (top < this.node.scrollTop) this.node.scrollTop = top;
-    if (top + LANE_HEIGHT > this.node.scrollTop + seen) this.node.scrollTop = top + LANE_HEIGHT - seen;
+    if (top + LANE_HEIGHT > this.node.scrollTop + seen)
+      this.node.scrollTop = top + LANE_HEIGHT - seen;
   }
 }
 
@@ -291,11 +288,7 @@ function addToMark(mark, event) {
   mark.events.push(event);
   increment(mark.kinds, event.kind);
   if (!mark.first || weight(event) > weight(mark.first)) mark.first = event;
-  const names = Object.keys(SEVERITIES);
-  const worst = worstOf(event);
-  if (worst && names.indexOf(worst) < (mark.severity ? names.indexOf(mark.severity) : 9)) {
-    mark.severity = worst;
-  }
+  mark.severity = worse(mark.severity, worstOf(event));
 }
 
 /** Say how much an event should be seen before others in its place. */
@@ -339,5 +332,6 @@ function drawFlag(context, severity, x, y) {
 function sayMark(mark) {
   const { first } = mark;
   const more = mark.events.length > 1 ? ` and ${plural(mark.events.length - 1, "more event")}` : "";
-  return `process ${mark.lane.number}, ${seconds(first.at)}: ${first.what}, ${first.outcome}${more}`;
+  const who = `process ${mark.lane.number}, ${seconds(first.at)}`;
+  return `${who}: ${first.what}, ${first.outcome}${more}`;
 }

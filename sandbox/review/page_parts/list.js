@@ -2,8 +2,9 @@
 
 const MOST_PRINTED = 200;
 const NARROW = matchMedia("(max-width: 719px)");
-const narrowRow = 60;
-const wideRow = 30;
+const NARROW_ROW = 60;
+const WIDE_ROW = 30;
+const NARROW_ROWS = 7;
 
 /**
  * A grid of rows. `columns` are {name, label, cell(row), main}; `onPick(row)` is told of a choice.
@@ -14,6 +15,7 @@ class Grid {
     Object.assign(this, { id, label, columns, onPick, mostRows, empty });
     this.rows = [];
     this.active = -1;
+    this.top = 0;
     this.isPrinting = false;
     this.build();
   }
@@ -21,7 +23,11 @@ class Grid {
   build() {
     this.head = el("div.grid-head", { role: "row", "aria-rowindex": "1" }, this.headCells());
     this.spacer = el("div.grid-spacer", { role: "rowgroup" });
-    this.body = el("div.grid-body", { role: "presentation", onscroll: () => this.draw() }, this.spacer);
+    this.body = el(
+      "div.grid-body",
+      { role: "presentation", onscroll: () => this.scrolled() },
+      this.spacer,
+    );
     this.node = el(
       `div.grid.grid-${this.id}`,
       {
@@ -40,10 +46,9 @@ class Grid {
   }
 
   headCells() {
-    const wide = this.columns.map((column) =>
+    return this.columns.map((column) =>
       el(`div.cell.c-${column.name}`, { role: "columnheader" }, column.label),
     );
-    return wide;
   }
 
   /** Show these rows; `total` is how many there would be without the filter. */
@@ -57,12 +62,22 @@ class Grid {
     this.resize();
   }
 
+  get mostSeen() {
+    return NARROW.matches ? Math.min(NARROW_ROWS, this.mostRows) : this.mostRows;
+  }
+
   get rowHeight() {
-    return NARROW.matches ? narrowRow : wideRow;
+    return NARROW.matches ? NARROW_ROW : WIDE_ROW;
+  }
+
+  // Kept here: to ask the browser between two changes would make it lay out the page each time.
+  scrolled() {
+    this.top = this.body.scrollTop;
+    this.draw();
   }
 
   resize() {
-    const shown = Math.min(this.rows.length, this.isPrinting ? MOST_PRINTED : this.mostRows);
+    const shown = Math.min(this.rows.length, this.isPrinting ? MOST_PRINTED : this.mostSeen);
     this.node.classList.toggle("scrolls", this.rows.length > shown);
     this.body.style.height = `${shown * this.rowHeight}px`;
     this.spacer.style.height = `${this.rows.length * this.rowHeight}px`;
@@ -76,13 +91,18 @@ class Grid {
 
   draw() {
     const height = this.rowHeight;
-    const first = Math.max(0, Math.floor(this.body.scrollTop / height) - 4);
-    const count = Math.ceil((parseFloat(this.body.style.height) || 0) / height) + 8;
+    const most = Math.max(0, this.rows.length * height - this.seenHeight());
+    const first = Math.max(0, Math.floor(Math.min(this.top, most) / height) - 4);
+    const count = Math.ceil(this.seenHeight() / height) + 8;
     const last = Math.min(this.rows.length, first + count);
     const drawn = [];
     for (let place = first; place < last; place += 1) drawn.push(this.row(place, height));
     this.spacer.replaceChildren(...drawn);
     this.tellActive();
+  }
+
+  seenHeight() {
+    return parseFloat(this.body.style.height) || 0;
   }
 
   row(place, height) {
@@ -131,7 +151,9 @@ class Grid {
   }
 
   focused() {
-    if (this.active < 0 && this.rows.length) this.move(0);
+    // Not under a pointer: rows drawn anew between its press and its release would lose the click.
+    const isByKey = this.node.matches(":focus-visible");
+    if (isByKey && this.active < 0 && this.rows.length) this.move(0);
   }
 
   clicked(event) {
@@ -153,18 +175,18 @@ class Grid {
 
   reveal(place) {
     const top = place * this.rowHeight;
-    const seen = parseFloat(this.body.style.height);
-    const { scrollTop } = this.body;
-    if (top < scrollTop) this.body.scrollTop = top;
-    else if (top + this.rowHeight > scrollTop + seen) this.body.scrollTop = top + this.rowHeight - seen;
+    const bottom = top + this.rowHeight - this.seenHeight();
+    if (top < this.top) this.body.scrollTop = top;
+    else if (bottom > this.top) this.body.scrollTop = bottom;
+    this.top = this.body.scrollTop;
   }
 
   key(event) {
     const steps = {
       ArrowDown: this.active + 1,
       ArrowUp: this.active - 1,
-      PageDown: this.active + this.mostRows - 1,
-      PageUp: this.active - this.mostRows + 1,
+      PageDown: this.active + this.mostSeen - 1,
+      PageUp: this.active - this.mostSeen + 1,
       Home: 0,
       End: this.rows.length - 1,
     };

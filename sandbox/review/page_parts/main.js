@@ -8,11 +8,22 @@ function selectEvent(event) {
   if (event) update({ selected: event.index });
 }
 
+let cameFrom = null;
+
 /** Go to an event, wherever it is; a filter that hides it gives way. */
 function jumpTo(runIndex, place) {
   const event = runOf(runIndex).events[place];
-  const isHidden = failing(event, { ...state, process: state.run === runIndex ? state.process : null }, wordsOf(state.text));
-  update({ run: runIndex, selected: place, ...(isHidden || runIndex !== state.run ? NOTHING_CHOSEN : {}) });
+  cameFrom = document.activeElement;
+  const isHidden = failing(
+    event,
+    { ...state, process: state.run === runIndex ? state.process : null },
+    wordsOf(state.text),
+  );
+  update({
+    run: runIndex,
+    selected: place,
+    ...(isHidden || runIndex !== state.run ? NOTHING_CHOSEN : {}),
+  });
   requestAnimationFrame(() => revealEvent(event, isHidden));
 }
 
@@ -30,7 +41,13 @@ function revealEvent(event, wasHidden) {
 function chip(facet, name, label, sign) {
   const counter = el("span.chip-count");
   const choose = () => update({ [facet]: toggled(state[facet], name) });
-  const node = el("button.chip", { type: "button", "aria-pressed": "false", onclick: choose }, sign, label, counter);
+  const node = el(
+    "button.chip",
+    { type: "button", "aria-pressed": "false", onclick: choose },
+    sign,
+    label,
+    counter,
+  );
   views.push(({ counts }) => {
     node.setAttribute("aria-pressed", String(state[facet].includes(name)));
     counter.textContent = number(counts[facet][name] ?? 0);
@@ -43,7 +60,12 @@ function chips(label, facet, known, style) {
   const made = Object.entries(known).map(([name, each]) =>
     chip(facet, name, each.label, icon(each.icon, style(name))),
   );
-  return el("div.chips", { role: "group", "aria-label": label }, el("span.chips-label", {}, label), made);
+  return el(
+    "div.chips",
+    { role: "group", "aria-label": label },
+    el("span.chips-label.only-narrow", {}, label),
+    made,
+  );
 }
 
 function searchBox() {
@@ -66,7 +88,8 @@ function processChoice() {
   const choose = () => update({ process: node.value === "" ? null : Number(node.value) });
   const node = el("select", { "aria-label": "Process", onchange: choose });
   views.push(({ run }) => {
-    if (node.shownFor !== run) fill(node, el("option", { value: "" }, "All processes"), run.lanes.map(laneOption));
+    if (node.shownFor !== run)
+      fill(node, el("option", { value: "" }, "All processes"), run.lanes.map(laneOption));
     node.shownFor = run;
     node.value = state.process ?? "";
   });
@@ -98,7 +121,9 @@ function runChoice() {
   fill(node, options);
   views.push(() => {
     node.value = state.run;
-    options.forEach((option, index) => fill(option, `Run ${runName(review.runs[index], index)} (${number(countMatches(index))})`));
+    options.forEach((option, index) =>
+      fill(option, `Run ${runName(review.runs[index], index)} (${number(countMatches(index))})`),
+    );
   });
   return node;
 }
@@ -109,15 +134,30 @@ function runButtons() {
 }
 
 function runButton(run, index) {
-  const radio = el("input", { type: "radio", name: "run", value: index, onchange: () => chooseRun(index) });
+  const radio = el("input", {
+    type: "radio",
+    name: "run",
+    value: index,
+    onchange: () => chooseRun(index),
+  });
   const counter = el("span.chip-count");
   views.push(() => {
     radio.checked = state.run === index;
     counter.textContent = number(countMatches(index));
   });
-  const sign = icon(run.result.status === "ok" ? OUTCOMES.allowed.icon : OUTCOMES.failed.icon, "stroke");
+  const sign = icon(
+    run.result.status === "ok" ? OUTCOMES.allowed.icon : OUTCOMES.failed.icon,
+    "stroke",
+  );
   const name = el("span.run-name", { title: run.input }, runName(run, index));
-  return el("label.run", {}, radio, name, el("span.run-status", {}, sign, run.result.status), counter);
+  return el(
+    "label.run",
+    {},
+    radio,
+    name,
+    el("span.run-status", {}, sign, run.result.status),
+    counter,
+  );
 }
 
 function clearAll() {
@@ -126,7 +166,11 @@ function clearAll() {
 
 function filterBar() {
   const count = el("output.count", { id: "count" });
-  const clear = el("button.small", { type: "button", id: "clear", onclick: clearAll }, "Clear filter");
+  const clear = el(
+    "button.small",
+    { type: "button", id: "clear", onclick: clearAll },
+    "Clear filter",
+  );
   const time = el("button.chip.time", { type: "button", onclick: () => timeline.reset() });
   const more = el("div.more", { id: "more" }, [
     chips("Kind", "kinds", KINDS, (name) => `kind-${name}`),
@@ -134,9 +178,20 @@ function filterBar() {
     chips("Severity", "severities", SEVERITIES, (name) => `stroke ${name}`),
     time,
   ]);
-  const open = el("button.small.only-narrow", { type: "button", id: "open-filter", "aria-expanded": "false", "aria-controls": "more", onclick: () => toggleMore(open, more) }, "Filters");
+  const attributes = { type: "button", id: "open-filter", "aria-controls": "more" };
+  const open = el(
+    "button.small",
+    { ...attributes, onclick: () => toggleMore(open, more) },
+    "Filters",
+  );
+  open.setAttribute("aria-expanded", String(!NARROW.matches));
+  more.classList.toggle("open", !NARROW.matches);
   views.push((selection) => showCount(selection, count, clear, time));
-  fill(byId("filter"), el("div.first", {}, runSwitch(), searchBox(), processChoice(), [open, clear, count]), more);
+  fill(
+    byId("filter"),
+    el("div.first", {}, runSwitch(), searchBox(), processChoice(), [open, clear, count]),
+    more,
+  );
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
 }
 
@@ -174,50 +229,61 @@ function table(name) {
 }
 
 function sections() {
+  views.push((selection) => fileTree.showTree(selection));
   const overflow = el("p.notice", { role: "note", hidden: true });
   views.push(({ run }) => {
     overflow.hidden = !run.not_kept;
     fill(overflow, keptText(run));
   });
   return [
-    section("glance", "At a glance", "Events by kind; the bar is what became of them.", glance(), overflow),
+    section(
+      "glance",
+      "At a glance",
+      "Events by kind; the bar is what became of them.",
+      glance(),
+      overflow,
+    ),
     findingsSection(),
-    section("timeline", "Timeline", "Processes from start to end, and what they did.", timelineHost),
+    section(
+      "timeline",
+      "Timeline",
+      "Processes from start to end, and what they did.",
+      timelineHost,
+    ),
     section("events", "All events", "In the order in which they were first seen.", eventTable.host),
-    section("files", "Files", "What was done where. Interpreter and system folders are closed at first.", treeTools(), fileTree.host),
+    section(
+      "files",
+      "Files",
+      "What was done where. Interpreter and system folders are closed at first.",
+      fileTree.host,
+    ),
     section("network", "Network", "Every name, address and port that was tried.", table("network")),
-    section("programs", "Programs", "Every program that was started, or was to be.", table("program")),
+    section(
+      "programs",
+      "Programs",
+      "Every program that was started, or was to be.",
+      table("program"),
+    ),
     callsSection(),
     section("signals", "Signals", "Who was to be told or ended.", table("signal")),
-    section("environment", "Environment", "Variables that were asked for.", evidence(), table("environment")),
-    section("python", "Python", "Imports, code made from text, requests.", evidence(), table("python")),
+    section(
+      "environment",
+      "Environment",
+      "Variables that were asked for.",
+      evidence(),
+      table("environment"),
+    ),
+    section(
+      "python",
+      "Python",
+      "Code made from text, requests and the like first; imports last.",
+      evidence(),
+      table("python"),
+    ),
     resultSection(),
     policySection(),
     boundsSection(),
   ];
-}
-
-function treeTools() {
-  const choose = (access) => () => {
-    fileTree.access = fileTree.access === access ? null : access;
-    fileTree.showTree(fileTree.selection);
-    showCounts();
-  };
-  const made = ACCESSES.map((access) => el(`button.chip.access-${access}`, { type: "button", onclick: choose(access) }));
-  const showCounts = () => ACCESSES.forEach((access, place) => {
-    const found = fileTree.all.filter((event) => event.access === access).length;
-    made[place].setAttribute("aria-pressed", String(fileTree.access === access));
-    made[place].classList.toggle("none", !found);
-    fill(made[place], access, el("span.chip-count", {}, number(found)));
-  });
-  views.push((selection) => {
-    fileTree.showTree(selection);
-    showCounts();
-  });
-  const folders = [["Open all", true], ["Close all", false]].map(([label, isOpen]) =>
-    el("button.small", { type: "button", onclick: () => fileTree.openAll(isOpen) }, label),
-  );
-  return el("div.tree-tools", {}, el("div.chips", { role: "group", "aria-label": "Kind of access" }, made), folders);
 }
 
 const COUNTED = Object.fromEntries(Object.entries(SECTION_OF).map(([name, id]) => [id, name]));
@@ -227,32 +293,53 @@ function buildSections() {
   fill(byId("main"), made);
   const links = made.map((each) => {
     const counter = el("span.nav-count");
-    return { id: each.id, counter, node: el("a", { href: `#${each.id}` }, el("span", {}, each.querySelector("h2").textContent), counter) };
+    return {
+      id: each.id,
+      counter,
+      node: el(
+        "a",
+        { href: `#${each.id}` },
+        el("span", {}, each.querySelector("h2").textContent),
+        counter,
+      ),
+    };
   });
-  fill(byId("sections"), el("ul", {}, links.map(({ node }) => el("li", {}, node))));
+  fill(
+    byId("sections"),
+    el(
+      "ul",
+      {},
+      links.map(({ node }) => el("li", {}, node)),
+    ),
+  );
   views.push((selection) => showCounters(links, selection));
   watchSections(made, links);
 }
 
-function showCounters(links, { run, events }) {
+function showCounters(links, { run, events, byKind }) {
   for (const { id, counter } of links) {
     const name = COUNTED[id];
     if (!name && id !== "events") continue;
-    const isOwn = (event) => !name || event.kind === name;
-    const text = countText(events.filter(isOwn).length, run.events.filter(isOwn).length);
+    const shown = name ? byKind[name] : events;
+    const text = countText(shown.length, name ? run.totals[name] : run.events.length);
     byId(`${id}-count`).textContent = text;
     counter.textContent = text;
   }
-  links.find(({ id }) => id === "findings").counter.textContent = byId("findings-count").textContent;
+  links.find(({ id }) => id === "findings").counter.textContent =
+    byId("findings-count").textContent;
 }
 
 function watchSections(made, links) {
   const seen = new Set();
-  const observer = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) seen[isIntersecting ? "add" : "delete"](target.id);
-    const current = links.find(({ id }) => seen.has(id));
-    for (const { id, node } of links) node.classList.toggle("current", id === current?.id);
-  }, { rootMargin: "-20% 0px -50% 0px" });
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries)
+        seen[isIntersecting ? "add" : "delete"](target.id);
+      const current = links.find(({ id }) => seen.has(id));
+      for (const { id, node } of links) node.classList.toggle("current", id === current?.id);
+    },
+    { rootMargin: "-20% 0px -50% 0px" },
+  );
   for (const each of made) observer.observe(each);
 }
 
@@ -282,13 +369,37 @@ function detailsHead(event) {
   return el("div.details-head", {}, [
     el("h2", {}, kindSign(event.kind), badge(event.outcome)),
     button("Only this process", () => update({ process: event.process })),
-    event.path && button("All of this path", () => update({ ...NOTHING_CHOSEN, text: event.path.slice(0, 200) })),
-    el("button.small.close", { type: "button", "aria-label": "Close the details", onclick: closeDetails }, "Close"),
+    event.path &&
+      button("All of this path", () =>
+        update({ ...NOTHING_CHOSEN, text: event.path.slice(0, 200) }),
+      ),
+    el(
+      "button.small.close",
+      { type: "button", "aria-label": "Close the details", onclick: closeDetails },
+      "Close",
+    ),
   ]);
 }
 
 function detailsOf(event) {
-  const shown = ["path", "named", "to", "argv", "action", "family", "address", "port", "name", "sent", "signal", "target", "error", "why", "detail", "where"];
+  const shown = [
+    "path",
+    "named",
+    "to",
+    "argv",
+    "action",
+    "family",
+    "address",
+    "port",
+    "name",
+    "sent",
+    "signal",
+    "target",
+    "error",
+    "why",
+    "detail",
+    "where",
+  ];
   const own = shown.filter((key) => event[key] !== undefined && event[key] !== "");
   const last = event.last_at ? `, last at ${seconds(event.last_at)}` : "";
   return [
@@ -305,12 +416,17 @@ function sayValue(value) {
 }
 
 function detailsFindings(event) {
-  const items = event.findings.map((each) => el("li", {}, severityBadge(each.severity), " ", each.title));
-  return items.length ? el("ul.details-findings", { "aria-label": "Findings that rest on it" }, items) : "";
+  const items = event.findings.map((each) =>
+    el("li", {}, severityBadge(each.severity), " ", each.title),
+  );
+  return items.length
+    ? el("ul.details-findings", { "aria-label": "Findings that rest on it" }, items)
+    : "";
 }
 
 function closeDetails() {
   update({ selected: null });
+  if (byId("details").contains(document.activeElement)) cameFrom?.focus();
 }
 
 // Keys for the whole page.

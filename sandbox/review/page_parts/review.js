@@ -36,7 +36,24 @@ const SEVERITIES = {
   info: { label: "Info", icon: "M6 .8A5.2 5.2 0 1 1 6 11.2A5.2 5.2 0 1 1 6 .8ZM6 5.2V9M6 3V4" },
 };
 
+const SEVERITY_NAMES = Object.keys(SEVERITIES);
+
 const ACCESSES = ["look", "list", "read", "write", "create", "change", "rename", "link", "remove"];
+
+const NETWORK_ACTIONS = ["resolve", "connect", "send", "bind", "listen"];
+// What is telling stands first; imports are many.
+const PYTHON_ACTIONS = [
+  "decode",
+  "compile",
+  "exec",
+  "unpickle",
+  "url",
+  "resolve",
+  "library",
+  "program",
+  "other",
+  "import",
+];
 
 const review = JSON.parse(byId("review").textContent);
 
@@ -54,6 +71,7 @@ function prepareRun(index) {
   run.laneOf = new Map(run.lanes.map((lane) => [lane.number, lane]));
   run.events.forEach((event, place) => prepareEvent(run, event, place));
   for (const finding of review.findings) markProofs(run, finding, index);
+  run.totals = totalsOf(run.events);
   run.end = endOf(run);
   return run;
 }
@@ -64,6 +82,7 @@ function prepareEvent(run, event, place) {
   event.count ??= 1;
   event.what = describeEvent(event);
   event.findings = [];
+  event.severities = new Set();
   event.lane = run.laneOf.get(event.process) ?? addUnseen(run, event.process);
   event.lane.total += 1;
   const words = [event.what, event.named, event.sent, event.where, event.why, event.path];
@@ -71,10 +90,18 @@ function prepareEvent(run, event, place) {
   event.words = [...words, ...facts].filter(Boolean).join("\n").toLowerCase();
 }
 
+function totalsOf(events) {
+  const totals = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, 0]));
+  for (const event of events) totals[event.kind] += 1;
+  return totals;
+}
+
 function markProofs(run, finding, index) {
   for (const proof of finding.proofs) {
     const event = proof.run === index ? run.events[proof.event] : undefined;
-    if (event && !event.findings.includes(finding)) event.findings.push(finding);
+    if (!event || event.findings.includes(finding)) continue;
+    event.findings.push(finding);
+    event.severities.add(finding.severity);
   }
 }
 
@@ -151,7 +178,14 @@ function endpoint(event) {
     : `${event.address}:${event.port}`;
 }
 
+/** Give the worse of two severities; either may be none. */
+function worse(one, other) {
+  if (!one || !other) return one ?? other ?? null;
+  return SEVERITY_NAMES.indexOf(one) < SEVERITY_NAMES.indexOf(other) ? one : other;
+}
+
 function worstOf(event) {
-  const names = Object.keys(SEVERITIES);
-  return names.find((name) => event.findings.some((finding) => finding.severity === name));
+  return event.severities.size
+    ? SEVERITY_NAMES.find((name) => event.severities.has(name))
+    : undefined;
 }

@@ -9,7 +9,13 @@ function section(id, title, hint, ...children) {
   return el(
     "section",
     { id, tabindex: "-1", "aria-labelledby": `${id}-title` },
-    el("div.section-head", {}, el("h2", { id: `${id}-title` }, title), counter, el("p.hint", {}, hint)),
+    el(
+      "div.section-head",
+      {},
+      el("h2", { id: `${id}-title` }, title),
+      counter,
+      el("p.hint", {}, hint),
+    ),
     children,
   );
 }
@@ -35,7 +41,7 @@ function showHeader() {
       facts([
         ["Policy", [el("b", {}, review.policy_name), ` ${review.policy_fingerprint}`]],
         ["Reviewed", sayDate(review.reviewed_at)],
-        ["Runs", number(review.runs.length)],
+        ["Runs", sayRuns()],
         ["SHA-256", el("code", { title: subject.hash }, `${subject.hash.slice(0, 16)}…`)],
       ]),
     ),
@@ -47,8 +53,19 @@ function sayDate(text) {
   return text.replace("T", " ").replace(/(\.\d+)?(Z|\+00:00)$/, " UTC");
 }
 
+function sayRuns() {
+  const counts = {};
+  for (const run of review.runs) increment(counts, run.result.status);
+  const said = Object.entries(counts).map(([status, count]) => `${count} ${status}`);
+  return `${number(review.runs.length)} (${said.join(", ")})`;
+}
+
 function facts(pairs) {
-  return el("dl.facts", {}, pairs.map(([name, said]) => el("div", {}, el("dt", {}, name), el("dd", {}, said))));
+  return el(
+    "dl.facts",
+    {},
+    pairs.map(([name, said]) => el("div", {}, el("dt", {}, name), el("dd", {}, said))),
+  );
 }
 
 function verdict() {
@@ -60,8 +77,24 @@ function verdict() {
     `div.verdict.${severity}`,
     { role: "group", "aria-label": "Verdict" },
     icon(sign, "stroke"),
-    el("div", {}, el("p.verdict-title", {}, title), el("p.verdict-sentence", {}, review.sentence)),
+    el(
+      "div",
+      {},
+      el("p.verdict-title", {}, title),
+      el("p.verdict-sentence", {}, review.sentence),
+      tally(),
+    ),
   );
+}
+
+function tally() {
+  if (!review.findings.length) return "";
+  const counted = Object.entries(SEVERITIES).map(([name, { label, icon: sign }]) => {
+    const count = review.finding_counts[name];
+    const said = `${count} ${label.toLowerCase()}`;
+    return count ? el(`span.severity.${name}`, {}, icon(sign, "stroke"), said) : "";
+  });
+  return el("p.tally", { "aria-label": "Findings by severity" }, counted);
 }
 
 // What it did, at a glance: a tile for each kind.
@@ -83,23 +116,37 @@ const SECTION_OF = {
 };
 
 function showTiles(tiles, selection) {
-  const counts = {};
-  for (const event of selection.events) {
-    counts[event.kind] ??= {};
-    increment(counts[event.kind], event.outcome);
-  }
-  Object.keys(KINDS).forEach((name, place) => fill(tiles[place], tile(name, counts[name] ?? {})));
+  Object.keys(KINDS).forEach((name, place) => {
+    const outcomes = {};
+    for (const event of selection.byKind[name]) increment(outcomes, event.outcome);
+    fill(tiles[place], tile(name, outcomes));
+  });
 }
 
 function tile(name, outcomes) {
   const total = Object.values(outcomes).reduce((sum, each) => sum + each, 0);
   const parts = ["refused", "missing", "failed", "allowed"].filter((each) => outcomes[each]);
-  const said = parts.filter((each) => each !== "allowed").map((each) => badge(each, outcomes[each]));
+  const said = parts
+    .filter((each) => each !== "allowed")
+    .map((each) => badge(each, outcomes[each]));
   return [
-    el(`span.tile-head.kind-${name}`, {}, icon(KINDS[name].icon, `kind-${name}`), KINDS[name].label),
+    el(
+      `span.tile-head.kind-${name}`,
+      {},
+      icon(KINDS[name].icon, `kind-${name}`),
+      KINDS[name].label,
+    ),
     el("span.tile-count", {}, number(total)),
-    el("span.tile-bar", { "aria-hidden": "true" }, parts.map((each) => share(each, outcomes[each] / total))),
-    el("span.tile-said", {}, said.length ? said : el("span.soft", {}, total ? "all allowed" : "none")),
+    el(
+      "span.tile-bar",
+      { "aria-hidden": "true" },
+      parts.map((each) => share(each, outcomes[each] / total)),
+    ),
+    el(
+      "span.tile-said",
+      {},
+      said.length ? said : el("span.soft", {}, total ? "all allowed" : "none"),
+    ),
   ];
 }
 
@@ -113,25 +160,35 @@ function share(outcome, part) {
 
 function findingsSection() {
   const cards = el("div.cards");
-  views.push((selection) => showFindings(cards, selection));
+  views.push(() => showFindings(cards));
   return section("findings", "Findings", "The worst first. A proof leads to its event.", cards);
 }
 
 function showFindings(cards) {
   const kept = review.findings.filter(isFindingShown);
+  const isSame = (finding, place) => finding === cards.shown?.[place];
+  // Cards that stay keep their focus, and what was unfolded in them.
+  if (cards.shownFor === state.run && kept.length === cards.shown.length && kept.every(isSame))
+    return;
+  Object.assign(cards, { shown: kept, shownFor: state.run });
   byId("findings-count").textContent = countText(kept.length, review.findings.length);
   const none = review.findings.length ? "No finding passes the filter." : "Nothing was found.";
   fill(cards, kept.length ? kept.map(card) : el("p.empty", {}, none));
 }
 
 function isFindingShown(finding) {
-  const said = [finding.title, finding.reason, finding.rule, ...finding.proofs.map((proof) => proof.text)];
+  const said = [
+    finding.title,
+    finding.reason,
+    finding.rule,
+    ...finding.proofs.map((proof) => proof.text),
+  ];
   const text = said.join("\n").toLowerCase();
   const isOfSeverity = !state.severities.length || state.severities.includes(finding.severity);
   return isOfSeverity && wordsOf(state.text).every((word) => text.includes(word));
 }
 
-const FIRST_PROOFS = 4;
+const FIRST_PROOFS = 3;
 
 function card(finding) {
   const { severity, proofs } = finding;
@@ -145,19 +202,28 @@ function card(finding) {
     el("h3", {}, finding.title),
     el("p.reason", {}, finding.reason),
     el("ul.proofs", {}, items.slice(0, FIRST_PROOFS)),
-    rest.length ? el("details", {}, el("summary", {}, more), el("ul.proofs", {}, rest)) : "",
+    rest.length ? unfold(more, el("ul.proofs", {}, rest)) : "",
     finding.count > proofs.length
-      ? el("p.soft.small", {}, `${number(finding.count)} in all; ${proofs.length} are kept as proof.`)
+      ? el(
+          "p.soft.small",
+          {},
+          `${number(finding.count)} in all; ${proofs.length} are kept as proof.`,
+        )
       : "",
   );
 }
 
 function severityBadge(severity) {
-  return el(`span.severity.${severity}`, {}, icon(SEVERITIES[severity].icon, "stroke"), SEVERITIES[severity].label);
+  return el(
+    `span.severity.${severity}`,
+    {},
+    icon(SEVERITIES[severity].icon, "stroke"),
+    SEVERITIES[severity].label,
+  );
 }
 
 function proofLine(proof) {
-  const run = review.runs.length > 1 ? el("span.proof-run", {}, `run ${proof.run + 1}`) : "";
+  const run = proof.run === state.run ? "" : el("span.proof-run", {}, `run ${proof.run + 1}`);
   const event = review.runs[proof.run]?.events[proof.event];
   if (!event) return el("span.proof", {}, run, el("span.proof-text", {}, proof.text));
   const kindName = el("span.unseen", {}, `${KINDS[event.kind].one}: `);
@@ -177,11 +243,14 @@ function countText(shown, total) {
 
 // System calls: how often each was made.
 
+const FIRST_CALLS = 24;
+
 function callsSection() {
   const counts = el("div.call-counts");
   const host = table("system_call");
   views.push(({ run }) => showCalls(counts, run));
-  const hint = "Those that the filter refuses, with the reason; then how often each watched call was made.";
+  const hint =
+    "Those that the filter refuses, with the reason; then how often each watched call was made.";
   return section("calls", "System calls", hint, host, counts);
 }
 
@@ -191,11 +260,25 @@ function showCalls(host, run) {
   const calls = run.system_calls.toSorted((a, b) => b.refused - a.refused || b.count - a.count);
   const most = calls.reduce((sofar, call) => Math.max(sofar, call.count), 1);
   const bars = calls.map((call) => el("li", {}, callBar(call, most)));
-  fill(host, el("h3", {}, `Calls used: ${number(calls.length)}`), el("ul.bars", {}, bars));
+  const rest = bars.slice(FIRST_CALLS);
+  fill(
+    host,
+    el("h3", {}, `Calls used: ${number(calls.length)}`),
+    el("ul.bars", {}, bars.slice(0, FIRST_CALLS)),
+    rest.length ? unfold(plural(rest.length, "more call"), el("ul.bars", {}, rest)) : "",
+  );
+}
+
+function unfold(label, ...content) {
+  return el("details", {}, el("summary", {}, label), content);
 }
 
 function callBar(call, most) {
-  const bar = el("span.bar", { "aria-hidden": "true" }, share("refused", call.refused / (call.count || 1)));
+  const bar = el(
+    "span.bar",
+    { "aria-hidden": "true" },
+    share("refused", call.refused / (call.count || 1)),
+  );
   bar.style.width = `${Math.max(2, (Math.log1p(call.count) / Math.log1p(most)) * 100)}%`;
   const refused = call.refused ? badge("refused", call.refused) : "";
   return [
@@ -226,7 +309,7 @@ function showResult(host, run) {
       stream("stderr", result.stderr, result.stderr_dropped),
       result.value && stream("value", result.value, 0),
     ]),
-    el("details", {}, el("summary", {}, "What held each limit"), facts(Object.entries(result.enforced))),
+    unfold("What held each limit", facts(Object.entries(result.enforced))),
   );
 }
 
@@ -267,7 +350,9 @@ function error(said) {
 function stream(name, text, dropped) {
   const shown = el("pre", { tabindex: "0", "aria-label": name });
   shown.append(textNodes(text || "(nothing)", true));
-  const left = dropped ? el("p.soft.small", {}, `${number(dropped)} bytes more came and were not kept.`) : "";
+  const left = dropped
+    ? el("p.soft.small", {}, `${number(dropped)} bytes more came and were not kept.`)
+    : "";
   return el("div.stream", {}, el("h3", {}, name), shown, left);
 }
 
@@ -276,7 +361,14 @@ function stream(name, text, dropped) {
 function policySection() {
   const says = review.policy_says.map((line) => policyLine(line));
   const hint = `What “${review.policy_name}” allows. What it does not name is denied.`;
-  return section("policy", "Policy", hint, el("dl.policy", {}, says), leastPolicy(), dependencies());
+  return section(
+    "policy",
+    "Policy",
+    hint,
+    el("dl.policy", {}, says),
+    leastPolicy(),
+    dependencies(),
+  );
 }
 
 function policyLine(line) {
@@ -307,11 +399,14 @@ async function copy(node, said) {
 }
 
 function dependencies() {
-  const rows = review.subject.dependencies.map((each) => [each.name, el("code.hash", {}, each.hash)]);
+  const rows = review.subject.dependencies.map((each) => [
+    each.name,
+    el("code.hash", {}, each.hash),
+  ]);
   if (!rows.length) return "";
   const table = plainTable("Code of others that ran", ["Name", "SHA-256"], rows);
   const label = `Code of others that ran: ${number(rows.length)}`;
-  return el("details", {}, el("summary", {}, label), table);
+  return unfold(label, table);
 }
 
 // What is not in here.
@@ -322,25 +417,33 @@ function boundsSection() {
   return section("bounds", "What this does not show", "The bounds of what was seen.", host);
 }
 
+const BOUNDS = [
+  "A record is what was asked. Paths and arguments were read while the call waited, and a program " +
+    "with several threads can change them afterwards; no wall depends on them.",
+  "Environment and Python events come from inside the program: they are evidence, and no proof " +
+    "of absence.",
+  "Another input, another hour or another machine may show another side of it: only these runs " +
+    "were seen.",
+  "Long texts are cut on this page, and contents of files are left out: the review in JSON has " +
+    "all that was kept.",
+];
+
 function showBounds(host, run) {
   if (host.shownFor === run) return;
   host.shownFor = run;
+  const names = run.unwatched.map((name) => el("code", {}, name));
   fill(
     host,
-    el("ul.plain", {}, [
-      el("li", {}, keptText(run)),
-      el("li", {}, "A record is what was asked. Paths and arguments were read while the call waited, and a program with several threads can change them afterwards; no wall depends on them."),
-      el("li", {}, "Environment and Python events come from inside the program: they are evidence, and no proof of absence."),
-      el("li", {}, "Another input, another hour or another machine may show another side of it: only these runs were seen."),
-      el("li", {}, "Long texts are cut on this page, and contents of files are left out: the review in JSON has all that was kept."),
-    ]),
+    el("ul.plain", {}, [el("li", {}, keptText(run)), BOUNDS.map((said) => el("li", {}, said))]),
     el("h3", {}, "System calls that are not watched"),
     el("p.hint", {}, "They move bytes, memory and time, and name nothing."),
-    el("p.names", {}, run.unwatched.length ? run.unwatched.map((name) => el("code", {}, name)) : "none"),
+    el("p.names", {}, names.length ? names : "none"),
   );
 }
 
 function keptText(run) {
   if (!run.not_kept) return "All events of this run were kept one by one.";
-  return el("strong", {}, `${plural(run.not_kept, "more event")} went over the bounds of the record: counted, and not kept one by one.`);
+  const more = plural(run.not_kept, "more event");
+  const said = `${more} went over the bounds of the record: counted, and not kept one by one.`;
+  return el("strong", {}, said);
 }

@@ -41,7 +41,12 @@ function whatCell(event) {
 }
 
 function textColumn(name, label, of, main = false) {
-  return { name, label, main, cell: (event) => el("span.what", {}, String(of(event)).slice(0, 400)) };
+  return {
+    name,
+    label,
+    main,
+    cell: (event) => el("span.what", {}, String(of(event)).slice(0, 400)),
+  };
 }
 
 const { at, process, outcome, count, what, kind } = COLUMNS;
@@ -49,6 +54,7 @@ const { at, process, outcome, count, what, kind } = COLUMNS;
 const TABLES = {
   network: {
     label: "Network attempts",
+    parts: { label: "Kind of attempt", key: "action", names: NETWORK_ACTIONS },
     columns: [
       at,
       process,
@@ -84,7 +90,7 @@ const TABLES = {
       at,
       process,
       textColumn("error", "Program got", (event) => event.error),
-      { ...what, label: "Call", cell: (event) => [marked(event), el("b", {}, event.name)] },
+      { ...what, label: "Call", cell: (event) => [marked(event), el("b.what", {}, event.name)] },
       textColumn("why", "Why it is refused", (event) => event.why),
       count,
     ],
@@ -97,11 +103,16 @@ const TABLES = {
   },
   python: {
     label: "What the program's Python told",
+    parts: { label: "Kind of act", key: "action", names: PYTHON_ACTIONS, isSorted: true },
     columns: [
       at,
       process,
       textColumn("action", "Action", (event) => event.action),
-      { ...what, label: "Detail", cell: (event) => [marked(event), el("span.what", {}, event.detail.slice(0, 400))] },
+      {
+        ...what,
+        label: "Detail",
+        cell: (event) => [marked(event), el("span.what", {}, event.detail.slice(0, 400))],
+      },
       textColumn("where", "Where", (event) => event.where ?? ""),
       count,
     ],
@@ -124,19 +135,73 @@ const EVENT_COLUMNS = [at, process, kind, outcome, what, count];
 function makeTable(name) {
   const { label, columns, empty } = TABLES[name];
   const table = new Grid({ id: name, label, columns, empty, onPick: selectEvent, mostRows: 10 });
+  const parts = TABLES[name].parts && new Parts(TABLES[name].parts, () => show());
   views.push((selection) => {
-    const isOwn = (event) => event.kind === name;
-    table.show(selection.events.filter(isOwn), selection.run.events.filter(isOwn).length);
+    const own = selection.byKind[name];
+    table.show(parts ? parts.choose(own) : own, selection.run.totals[name]);
   });
+  if (parts) table.host.prepend(parts.node);
   return table;
+}
+
+/** Chips that choose among the parts of one table, as the kinds of access of the files. */
+class Parts {
+  constructor({ label, key, names, isSorted = false }, onChange) {
+    Object.assign(this, { key, names, isSorted, onChange, chosen: null });
+    this.chips = names.map((name) => this.chip(name));
+    this.node = el("div.chips.parts", { role: "group", "aria-label": label }, this.chips);
+  }
+
+  chip(name) {
+    const choose = () => {
+      this.chosen = this.chosen === name ? null : name;
+      this.onChange();
+    };
+    return el("button.chip", { type: "button", onclick: choose });
+  }
+
+  /** Give what is chosen of these events, in the order of the chips; those count all. */
+  choose(events) {
+    const counts = {};
+    for (const event of events) increment(counts, event[this.key]);
+    this.names.forEach((name, place) => this.tell(this.chips[place], name, counts[name] ?? 0));
+    if (this.chosen) return events.filter((event) => event[this.key] === this.chosen);
+    return this.isSorted
+      ? events.toSorted((one, other) => this.rank(one) - this.rank(other))
+      : events;
+  }
+
+  rank(event) {
+    return this.names.indexOf(event[this.key]);
+  }
+
+  tell(chip, name, count) {
+    chip.setAttribute("aria-pressed", String(this.chosen === name));
+    chip.classList.toggle("none", !count);
+    fill(chip, name, el("span.chip-count", {}, number(count)));
+  }
 }
 
 /** A table of facts that are few: [[heading, ...], [cell, ...], ...]. */
 function plainTable(label, headings, rows) {
-  const head = el("tr", {}, headings.map((heading) => el("th", { scope: "col" }, heading)));
-  const body = rows.map((row) =>
-    el("tr", {}, row.map((cell, place) => el("td", { "data-label": headings[place] }, cell))),
+  const head = el(
+    "tr",
+    {},
+    headings.map((heading) => el("th", { scope: "col" }, heading)),
   );
-  const table = el("table", {}, el("caption.unseen", {}, label), el("thead", {}, head), el("tbody", {}, body));
+  const body = rows.map((row) =>
+    el(
+      "tr",
+      {},
+      row.map((cell, place) => el("td", { "data-label": headings[place] }, cell)),
+    ),
+  );
+  const table = el(
+    "table",
+    {},
+    el("caption.unseen", {}, label),
+    el("thead", {}, head),
+    el("tbody", {}, body),
+  );
   return el("div.scroll-x", { tabindex: "0", role: "region", "aria-label": label }, table);
 }

@@ -36,7 +36,7 @@ class Timeline {
     const tools = el(
       "div.timeline-tools",
       {},
-      el("span.legend", {}, Object.keys(KINDS).map(legendOf)),
+      el("span.legend", {}, Object.keys(KINDS).map(legendOf), signs()),
       el("span.zoom", {}, [
         this.rangeText,
         button("Zoom in", "+", () => this.zoom(0.5)),
@@ -44,7 +44,13 @@ class Timeline {
         button("Show the whole run", "Whole run", () => this.reset()),
       ]),
     );
-    fill(this.host, tools, this.tracks, this.noSamples, el("p.keys", { id: "timeline-keys" }, KEYS));
+    fill(
+      this.host,
+      tools,
+      this.tracks,
+      this.noSamples,
+      el("p.keys", { id: "timeline-keys" }, KEYS),
+    );
     const leave = () => this.hideTip();
     this.tracks.addEventListener("pointerleave", leave);
     for (const curve of this.curves) {
@@ -59,7 +65,11 @@ class Timeline {
     this.width = width;
     const { end } = selection.run;
     const [from, to] = [state.from ?? 0, Math.min(state.to ?? end, Math.max(end, state.from ?? 0))];
-    this.scale = new Scale(Math.min(from, end - SHORTEST_RANGE), Math.max(to, from + SHORTEST_RANGE), width);
+    this.scale = new Scale(
+      Math.min(from, end - SHORTEST_RANGE),
+      Math.max(to, from + SHORTEST_RANGE),
+      width,
+    );
     this.rangeText.textContent = this.sayRange();
     this.brush.show(selection, this.scale.from, this.scale.to, width);
     this.drawAxis();
@@ -173,6 +183,16 @@ const KEYS =
 
 function legendOf(kind) {
   return el("span.legend-kind", {}, icon(KINDS[kind].icon, `kind-${kind}`), KINDS[kind].label);
+}
+
+function signs() {
+  const said = [
+    [icon(OUTCOMES.missing.icon, "stroke ring"), "ringed: refused"],
+    [icon("M2.2 2.2H9.8V9.8H2.2Z", "stroke"), "hollow: missing or failed"],
+    [icon("M1 2.5H11L6 9.5Z", "high"), "flag: in a finding"],
+    [icon("M6 .5V2.5M6 4.5V6.5M6 8.5V10.5", "stroke"), "dotted end: killed, or ended with the run"],
+  ];
+  return said.map((parts) => el("span.legend-sign", {}, parts));
 }
 
 function tipLine(event) {
