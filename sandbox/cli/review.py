@@ -22,9 +22,7 @@ def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
             help="A Python file, any other program, or module:function; then its arguments.",
         ),
     ],
-    is_module: Annotated[
-        bool, typer.Option("-m", help="WHAT is a module, run as `python -m` runs it.")
-    ] = False,
+    is_module: IsModule = False,  # noqa: FBT002 - a flag
     inputs: Annotated[
         list[Path] | None,
         typer.Option(
@@ -60,16 +58,12 @@ def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
         list[Path] | None,
         typer.Option(metavar="FILE", help="Further rules for findings. Repeatable."),
     ] = None,
-    has_canaries: Annotated[
-        bool, typer.Option("--canaries/--no-canaries", help="Plant fake secrets to be stolen.")
-    ] = True,
+    has_canaries: HasCanaries = True,  # noqa: FBT002 - a flag
     fail_on: Annotated[
         Literal["low", "medium", "high"] | None,
         typer.Option(metavar="SEVERITY", help="Exit with 1 for a finding this bad or worse."),
     ] = None,
-    is_json: Annotated[
-        bool, typer.Option("--json", help="The whole review as JSON on stdout.")
-    ] = False,
+    is_json: AsJson = False,  # noqa: FBT002 - a flag
 ) -> int:
     """Run WHAT in a closed box, watched from below, and report what it did.
 

@@ -21,8 +21,8 @@ from sandbox.record import (
     SignalEvent,
     SystemCallEvent,
 )
-from tests.contract.review.conftest import Watch
-from tests.contract.review.seen import accesses, addresses, all_of, programs
+from tests.contract.watching.conftest import Watch
+from tests.contract.watching.seen import accesses, addresses, all_of, programs
 
 
 def test_programs_are_seen_with_their_arguments(watch: Watch) -> None:

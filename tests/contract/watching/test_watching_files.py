@@ -1,8 +1,8 @@
 import pytest
 
 from sandbox.record import FileEvent
-from tests.contract.review.conftest import Watch
-from tests.contract.review.seen import accesses, all_of
+from tests.contract.watching.conftest import Watch
+from tests.contract.watching.seen import accesses, all_of
 
 TRY = """
 import os, shutil
