@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ MOST_FRAMES, MOST_DETAIL = 3_000, 600
 MOST_DECODED, SHORTEST_DECODED, COMPARED = 200, 12, 64
 MOST_FRAMES_BACK = 60
 SHOWN_SOURCE = 120
+ALL_VARIABLES = "*"
 NOT_ITS_OWN = ("/usr/lib/", "/opt/", "/run/sandbox/", "<frozen")
 """Where code is the interpreter's, of installed packages, or ours."""
 DECODERS: tuple[tuple[ModuleType, str], ...] = (
@@ -82,13 +83,20 @@ class Evidence:
 
     def _ask_environment(self) -> None:
         kind = type(os.environ)
-        read = kind.__getitem__
+        read, walk = kind.__getitem__, kind.__iter__
+        variables = _Variables(self)
 
         def told(environ: Any, name: str) -> str:
-            self.tell("environment", str(name))
+            variables.read(str(name))
             return read(environ, name)
 
+        def walked(environ: Any) -> Iterator[str]:
+            names = list(walk(environ))
+            variables.walk(names)
+            return iter(names)
+
         kind.__getitem__ = told  # type: ignore[method-assign] # the point of it
+        kind.__iter__ = walked  # type: ignore[assignment,method-assign] # ditto
 
     def _ask_decoder(self, module: ModuleType, name: str) -> None:
         decode: Callable[..., Any] = getattr(module, name)
@@ -113,6 +121,36 @@ class Evidence:
         if any(text[:COMPARED].startswith(each) or each in text for each in self._decoded):
             self.tell("decode", text.decode(errors="backslashreplace"), where)
         self.tell("compile", str(name), where)
+
+
+class _Variables:
+    """Tells a look at all variables, as for a copy, from one at some of them."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._walked: list[str] = []
+        self._read = 0
+
+    def walk(self, names: list[str]) -> None:
+        """Note that somebody goes through the names: who copies reads each of them in turn."""
+        self._walked, self._read = names, 0
+
+    def read(self, name: str) -> None:
+        """Tell of one variable, unless it comes in the order of a copy; of a copy tell once."""
+        is_next = self._walked[self._read : self._read + 1] == [name]
+        if not is_next:
+            self._tell_apart(name)
+            return
+        self._read += 1
+        if self._read == len(self._walked):
+            self._walked, self._read = [], 0
+            self._evidence.tell("environment", ALL_VARIABLES)
+
+    def _tell_apart(self, name: str) -> None:
+        before = self._walked[: self._read]
+        self._walked, self._read = [], 0
+        for each in (*before, name):
+            self._evidence.tell("environment", each)
 
 
 def _beginning(content: object, size: int = COMPARED) -> bytes:

@@ -143,6 +143,7 @@ class EnvironmentEvent(_Event):
 
     kind: Literal["environment"] = "environment"
     name: str
+    """"*" for all of them at once, as for a copy."""
 
 
 class PythonEvent(_Event):

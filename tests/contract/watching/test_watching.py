@@ -151,6 +151,22 @@ def test_variables_that_python_reads_are_seen(watch: Watch) -> None:
     assert {event.name for event in all_of(record, EnvironmentEvent)} == {"AWS_SECRET", "HOME"}
 
 
+COPIES = ["dict(os.environ)", "os.environ.copy()", "{**os.environ}", "list(os.environ.items())"]
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_copy_of_all_variables_is_no_interest_in_each(watch: Watch, copy: str) -> None:
+    _, record = watch(f"import os\n{copy}\nNone")
+
+    assert [event.name for event in all_of(record, EnvironmentEvent)] == ["*"]
+
+
+def test_whoever_goes_through_the_names_and_reads_some_is_seen_reading_these(watch: Watch) -> None:
+    _, record = watch("import os\n[os.environ[n] for n in os.environ if n == 'HOME']\nNone")
+
+    assert [event.name for event in all_of(record, EnvironmentEvent)] == ["HOME"]
+
+
 def test_code_that_was_decoded_before_it_ran_is_seen(watch: Watch) -> None:
     code = "import base64\nexec(base64.b64decode(b'cHJpbnQoImhpZGRlbiBjb2RlIHJ1bnMiKQ=='))"
 
