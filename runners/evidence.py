@@ -96,7 +96,7 @@ class Evidence:
             return iter(names)
 
         kind.__getitem__ = told  # type: ignore[method-assign] # the point of it
-        kind.__iter__ = walked  # type: ignore[assignment,method-assign] # ditto
+        kind.__iter__ = walked  # type: ignore[method-assign] # ditto
 
     def _ask_decoder(self, module: ModuleType, name: str) -> None:
         decode: Callable[..., Any] = getattr(module, name)

@@ -199,7 +199,8 @@ class AsyncSandbox:
         lie in the guest's home and environment; who passes one on is caught. wants_least: run them
         again under the least policy, which is in the review with what went otherwise.
         """
-        from sandbox.review.reviewing import Reviewer, Rules, as_plan  # noqa: PLC0415 - ditto
+        from sandbox.review.reviewing import Reviewer, as_plan  # noqa: PLC0415 - ditto
+        from sandbox.review.rules import Rules  # noqa: PLC0415 - ditto
 
         reviewer = Reviewer(
             watch=partial(self._engine.watch, on_output=None, tenant=self._tenant),

@@ -7,7 +7,9 @@ import typer
 
 __all__ = ["review"]
 
-IsModule = Annotated[bool, typer.Option("-m", help="WHAT is a module, run as `python -m` runs it.")]
+IsModule = Annotated[
+    bool, typer.Option("--module", help="WHAT is a module, run as `python -m` runs it.")
+]
 HasCanaries = Annotated[
     bool, typer.Option("--canaries/--no-canaries", help="Plant fake secrets to be stolen.")
 ]
@@ -19,7 +21,7 @@ def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
         list[str],
         typer.Argument(
             metavar="WHAT [ARG]",
-            help="A Python file, any other program, or module:function; then its arguments.",
+            help="A Python file, a program, module:function or `python ...`; then its arguments.",
         ),
     ],
     is_module: IsModule = False,  # noqa: FBT002 - a flag
@@ -38,6 +40,10 @@ def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help="What it runs under.")
     ] = "review",
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Real time of each run; then it is ended."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Write review.html, review.json, baseline.json there."),
@@ -67,8 +73,9 @@ def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
 ) -> int:
     """Run WHAT in a closed box, watched from below, and report what it did.
 
-    Options come before WHAT. A function's arguments are JSON, or else text; its --input is a JSON
-    list or object of arguments. A file that is no Python is copied to /box and started there.
+    What follows WHAT is its own, but for the options here; write -- before WHAT to give it all. A
+    function's arguments are JSON, or else text; its --input is a JSON list or object of arguments.
+    A file that is no Python is copied to /box and started there.
 
     The report goes to the terminal; --out adds a page for a browser, the same as JSON, and a
     baseline that a later review can be held --against.
@@ -87,6 +94,7 @@ def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
         out=out,
         write_policy=write_policy,
         check=check,
+        wall_seconds=timeout,
         against=against,
         rules=tuple(rules or ()),
         has_canaries=has_canaries,

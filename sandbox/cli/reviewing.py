@@ -27,6 +27,7 @@ from sandbox.review.plan import (
     plan_command,
     plan_function,
     plan_module,
+    plan_script,
     plan_source,
 )
 from sandbox.review.rules import Rules
@@ -34,6 +35,7 @@ from sandbox.review.rules import Rules
 __all__ = ["Wanted", "perform"]
 
 MOST_INPUT_BYTES: Final = 64 << 20
+PYTHONS: Final = ("python", "python3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class Wanted:
     out: Path | None
     write_policy: Path | None
     check: str | None
+    wall_seconds: float | None
     against: Path | None
     rules: tuple[Path, ...]
     has_canaries: bool
@@ -58,7 +61,7 @@ class Wanted:
 def perform(wanted: Wanted) -> int:
     """Make the review and give the exit status. Raises SandboxError."""
     baseline = _read_baseline(wanted.against) if wanted.against else None
-    policy = Policy.load(wanted.check or wanted.policy)
+    policy = _policy(wanted)
     review = anyio.run(_review, wanted, policy)
     drifts = compare(baseline, review) if baseline else ()
     if wanted.out:
@@ -76,6 +79,14 @@ def perform(wanted: Wanted) -> int:
     return 1 if is_bad or drifts or review.least_differences else 0
 
 
+def _policy(wanted: Wanted) -> Policy:
+    policy = Policy.load(wanted.check or wanted.policy)
+    if wanted.wall_seconds is None:
+        return policy
+    changes = {"name": policy.name, "wall_seconds": wanted.wall_seconds}
+    return policy.widen("--timeout on the command line", **changes)
+
+
 async def _review(wanted: Wanted, policy: Policy) -> Review:
     async with AsyncSandbox(policy, backend="subprocess") as box:
         return await box.review(
@@ -89,6 +100,9 @@ async def _review(wanted: Wanted, policy: Policy) -> Review:
 def _plan(wanted: Wanted, policy: Policy, places: Places) -> Plan:
     """Say what the words mean. Raises BadCall."""
     what, *arguments = wanted.words
+    if what.startswith("-"):
+        message = f"there is no option {what}: see 'sandbox review --help'"
+        raise BadCall(message)
     given = Given(
         arguments=arguments,
         files=gather_files(wanted.files, policy),
@@ -97,11 +111,25 @@ def _plan(wanted: Wanted, policy: Policy, places: Places) -> Plan:
     )
     if wanted.is_module:
         return plan_module(what, given)
-    if Path(what).is_file():
+    if what in PYTHONS and arguments:
+        return _plan_python(what, given)
+    if Path(what).is_file() and not places.find(what):  # else the guest has it already
         return _plan_file(Path(what), given)
     if ":" in what and "/" not in what:
         return plan_function(what, given)
-    return plan_command(what, given)
+    return plan_script(what, given) or plan_command(what, given)
+
+
+def _plan_python(python: str, given: Given) -> Plan:
+    """Plan what an interpreter would run: in the guest, it is run by the guest's own."""
+    first, *rest = given.arguments
+    if first == "-m" and rest:
+        return plan_module(rest[0], replace(given, arguments=rest[1:]))
+    if first == "-c" and rest:
+        return plan_source(rest[0], "program.py", replace(given, arguments=rest[1:]))
+    if Path(first).is_file():
+        return _plan_file(Path(first), replace(given, arguments=rest))
+    return plan_command(python, given)
 
 
 def _plan_file(path: Path, given: Given) -> Plan:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -30,6 +31,7 @@ __all__ = [
 Kind = Literal["program", "module", "function", "command"]
 
 PLACE_OF_INPUT: Final = "{}"
+RUN_SCRIPT: Final = "import sys, {module} as module\nsys.exit(module.{function}())"
 RUN_MODULE: Final = "import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
 
 
@@ -77,13 +79,12 @@ def plan_calls(calls: Sequence[Call], places: Places, inputs: Sequence[str] = ()
     if not calls or len(calls) < len(inputs):
         message = "a review needs a call, and no more names of inputs than calls"
         raise BadCall(message)
-    first, *others = [(_kind(call), _name(call), _hash(call, places)) for call in calls]
-    if any(other != first for other in others):
+    name, digest = _name(calls[0]), _hash(calls[0], places)
+    if any((_name(call), _hash(call, places)) != (name, digest) for call in calls[1:]):
         message = "a review is of one thing: give its calls with the same code and other inputs"
         raise BadCall(message)
-    kind, name, digest = first
     return Plan(
-        kind=kind,
+        kind=_kind(calls[0]),
         name=name,
         arguments=_arguments(calls[0]),
         hash=digest,
@@ -105,6 +106,23 @@ def plan_module(name: str, given: Given) -> Plan:
     plan = plan_calls(calls, given.places, given.names)
     digest = module_hash(name, _folders(given.places))
     return replace(plan, kind="module", arguments=tuple(given.arguments), hash=digest)
+
+
+def plan_script(name: str, given: Given) -> Plan | None:
+    """Plan the review of a script that an installed package has; None where none has it.
+
+    It is called as the script that an installer writes calls it, and not looked for as a file:
+    what lies in the host's folders of programs, a guest does not see.
+    """
+    folders = list(given.places.packages)
+    for found in distributions(path=folders):
+        for entry in found.entry_points.select(group="console_scripts", name=name):
+            source = RUN_SCRIPT.format(module=entry.module, function=entry.attr)
+            calls = _scripts(source, name, given)
+            plan = plan_calls(calls, given.places, given.names)
+            digest = module_hash(entry.module.partition(".")[0], folders)
+            return replace(plan, kind="module", arguments=tuple(given.arguments), hash=digest)
+    return None
 
 
 def plan_function(name: str, given: Given) -> Plan:

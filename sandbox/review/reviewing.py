@@ -17,7 +17,7 @@ from sandbox.review.canaries import Canaries
 from sandbox.review.dependencies import dependencies
 from sandbox.review.findings import find
 from sandbox.review.least import behaves_the_same, least_policy
-from sandbox.review.model import Finding, LeftFile, Review, Run, Subject
+from sandbox.review.model import Change, Finding, LeftFile, Review, Run, Subject
 from sandbox.review.places import HostPython, Places
 from sandbox.review.plan import Plan, plan_calls
 from sandbox.review.rules import Rules
@@ -134,7 +134,7 @@ def _left(call: Call, run: Result) -> Iterator[LeftFile]:
     given = call.files
     for path, content in run.files.items():
         if given.get(path) != content:
-            change = "changed" if path in given else "created"
+            change: Change = "changed" if path in given else "created"
             yield LeftFile(path=path, change=change, size_bytes=len(content))
     if not run.left_out:  # else what is missing may only not have been copied
         for path in sorted(given.keys() - run.files.keys()):
