@@ -7,6 +7,54 @@ import typer
 
 __all__ = ["review"]
 
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="WHAT [ARG]",
+        help="A Python file, a program, module:function or `python ...`; then its arguments.",
+    ),
+]
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--input",
+        metavar="FILE",
+        help="Run once with this file: for {} among the arguments, or last. Repeatable.",
+    ),
+]
+Files = Annotated[
+    list[str] | None,
+    typer.Option("--file", metavar="LOCAL[:NAME]", help="Copy into /box for each run."),
+]
+Policy = Annotated[str, typer.Option("--policy", metavar="NAME", help="What it runs under.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Real time of each run; then it is ended."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write review.html, review.json, baseline.json there."),
+]
+WritePolicy = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the least policy, after a run under it."),
+]
+Check = Annotated[
+    str | None,
+    typer.Option(metavar="POLICY", help="Run under this one; say what of it is not used."),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(metavar="BASELINE", help="Say what changed since; then exit with 1."),
+]
+Rules = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Further rules for findings. Repeatable."),
+]
+FailOn = Annotated[
+    Literal["low", "medium", "high"] | None,
+    typer.Option(metavar="SEVERITY", help="Exit with 1 for a finding this bad or worse."),
+]
 IsModule = Annotated[
     bool, typer.Option("--module", help="WHAT is a module, run as `python -m` runs it.")
 ]
@@ -17,58 +65,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="The whole review as JSON o
 
 
 def review(  # noqa: PLR0913, PLR0917 - each is an option of its own
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="WHAT [ARG]",
-            help="A Python file, a program, module:function or `python ...`; then its arguments.",
-        ),
-    ],
+    words: Words,
     is_module: IsModule = False,  # noqa: FBT002 - a flag
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--input",
-            metavar="FILE",
-            help="Run once with this file: for {} among the arguments, or last. Repeatable.",
-        ),
-    ] = None,
-    files: Annotated[
-        list[str] | None,
-        typer.Option("--file", metavar="LOCAL[:NAME]", help="Copy into /box for each run."),
-    ] = None,
-    policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME", help="What it runs under.")
-    ] = "review",
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Real time of each run; then it is ended."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write review.html, review.json, baseline.json there."),
-    ] = None,
-    write_policy: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the least policy, after a run under it."),
-    ] = None,
-    check: Annotated[
-        str | None,
-        typer.Option(metavar="POLICY", help="Run under this one; say what of it is not used."),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(metavar="BASELINE", help="Say what changed since; then exit with 1."),
-    ] = None,
-    rules: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Further rules for findings. Repeatable."),
-    ] = None,
+    inputs: Inputs = None,
+    files: Files = None,
+    policy: Policy = "review",
+    timeout: Timeout = None,
+    out: Out = None,
+    write_policy: WritePolicy = None,
+    check: Check = None,
+    against: Against = None,
+    rules: Rules = None,
     has_canaries: HasCanaries = True,  # noqa: FBT002 - a flag
-    fail_on: Annotated[
-        Literal["low", "medium", "high"] | None,
-        typer.Option(metavar="SEVERITY", help="Exit with 1 for a finding this bad or worse."),
-    ] = None,
+    fail_on: FailOn = None,
     is_json: AsJson = False,  # noqa: FBT002 - a flag
 ) -> int:
     """Run WHAT in a closed box, watched from below, and report what it did.
