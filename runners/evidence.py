@@ -26,6 +26,7 @@ MOST_DECODED, SHORTEST_DECODED, COMPARED = 200, 12, 64
 MOST_FRAMES_BACK = 60
 SHOWN_SOURCE = 120
 ALL_VARIABLES = "*"
+STANDARD = ("<frozen", os.path.dirname(os.__file__) + "/")
 NOT_ITS_OWN = ("/usr/lib/", "/opt/", "/run/sandbox/", "<frozen")
 """Where code is the interpreter's, of installed packages, or ours."""
 DECODERS: tuple[tuple[ModuleType, str], ...] = (
@@ -115,7 +116,7 @@ class Evidence:
 
     def compiled(self, source: object, name: object) -> None:
         """Tell what was compiled, unless it is a module that is imported from its file."""
-        text, where = _beginning(source, SHOWN_SOURCE), place()
+        text, where = _beginning(source, SHOWN_SOURCE), caller()
         if not text or not where:
             return
         if any(text[:COMPARED].startswith(each) or each in text for each in self._decoded):
@@ -166,6 +167,16 @@ def place() -> str:
     return _own_line(frame)
 
 
+def caller() -> str:
+    """Say which line does it; "" where it is the standard library's, as for every namedtuple."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - ditto
+    while frame and frame.f_code.co_filename == __file__:
+        frame = frame.f_back  # type: ignore[assignment] # the condition looks for None
+    if frame is None or frame.f_code.co_filename.startswith(STANDARD):
+        return ""
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
 def _own_line(frame: FrameType | None) -> str:
     for _ in range(MOST_FRAMES_BACK):
         if frame is None:
@@ -179,15 +190,13 @@ def _own_line(frame: FrameType | None) -> str:
 
 def _executed(evidence: Evidence, code: Any) -> None:
     name = getattr(code, "co_filename", "")
-    if name.startswith("<") and not name.startswith("<frozen") and (where := place()):
+    if name.startswith("<") and not name.startswith("<frozen") and (where := caller()):
         evidence.tell("exec", name, where)
 
 
 def _unmarshalled(evidence: Evidence, *_: Any) -> None:
     """Tell of marshal where it is not the import of a compiled module."""
-    # Behind this and Evidence._hear.
-    caller = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - ditto
-    if not caller.f_code.co_filename.startswith("<frozen") and (where := place()):
+    if where := caller():
         evidence.tell("decode", "marshal", where)
 
 

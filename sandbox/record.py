@@ -211,6 +211,8 @@ class Record(_Frozen):
     events: tuple[Event, ...] = ()
     samples: tuple[Sample, ...] = ()
     system_calls: tuple[SystemCallCount, ...] = ()
+    seconds: float = 0.0
+    """How long it ran, from its own first line on."""
     not_kept: int = 0
     """Events over the record's bounds: counted, and not kept one by one."""
     unwatched: tuple[str, ...] = ()

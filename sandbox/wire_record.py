@@ -93,6 +93,7 @@ def parse_record(watched: Watched, naming: Naming) -> Record:
         processes=_processes(reading, events, watched.name),
         events=tuple(events),
         samples=tuple(_samples(watched, reading.begun_at)),
+        seconds=round(max(0.0, watched.seconds - _shift(watched, reading.begun_at)), 6),
         system_calls=tuple(sorted(reading.calls, key=lambda each: each.name)),
         not_kept=reading.not_kept,
         unwatched=naming.unwatched,
@@ -150,12 +151,16 @@ def _call_count(naming: Naming, row: list[int]) -> SystemCallCount:
 
 
 def _samples(watched: Watched, begun_at: float | None) -> Iterator[Sample]:
-    """Count the time from where events do; what was before is the interpreter's start."""
-    shift = max(0.0, begun_at - watched.asked_at) if begun_at else 0.0
+    """Count the time from where events do: what was before is the interpreter's start."""
+    shift = _shift(watched, begun_at)
     for sample in watched.samples:
         at = round(sample.at - shift, 4)
         if at >= 0:
             yield sample.model_copy(update={"at": at})
+
+
+def _shift(watched: Watched, begun_at: float | None) -> float:
+    return max(0.0, begun_at - watched.asked_at) if begun_at else 0.0
 
 
 def _with_repeats(reading: _Reading) -> Iterator[Event]:
