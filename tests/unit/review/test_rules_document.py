@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.backends.seccomp import describe
+from sandbox.backends.seccomp_lists import describe
 from sandbox.errors import BadPolicy
 from sandbox.review.globs import path_globs, text_globs
 from sandbox.review.rules import Rules
