@@ -1,7 +1,7 @@
 """What ordinary programs do every day is nothing above "info".
 
-The records are what strace(1) showed of the real programs in an empty network namespace, with the
-guest's folders in place of the machine's, and the refusals of the box.
+The records are after the system calls of the real programs in an empty network namespace, with the
+guest's folders and the refusals of the box.
 """
 
 from collections.abc import Mapping
