@@ -87,6 +87,7 @@ CASES: Mapping[str, tuple[Run, Run]] = {
         run(started("bash", process=1), missing("/box/.bash_history")),
     ),
     "reads-secret-variables": (run(variable("STRIPE_API_KEY")), run(variable("KEYBOARD"))),
+    "copies-all-variables": (run(variable("*")), run(variable("HOME"))),
     "reads-own-environment-file": (
         run(touched("/proc/2/environ"), processes=[process(1)]),
         run(touched("/proc/self/stat")),
