@@ -104,7 +104,8 @@ class ProgramMatch(Match):
     kind: Literal["program"]
     outcomes: Several[Outcome] = ("allowed", "refused", "missing", "failed")
     programs: TextGlobs = NO_TEXTS
-    """Of its name without folders; a pattern with a slash is of the whole path."""
+    """Of its name without folders, be it the file's or the link's by which it was called;
+    a pattern with a slash is of the whole path."""
     commands: TextGlobs = NO_TEXTS
     """Of its name and all arguments, with one space between."""
     except_commands: TextGlobs = NO_TEXTS
@@ -137,15 +138,15 @@ class ProgramMatch(Match):
         return wanted and not self.except_starters.fits(starter)
 
     def _fits(self, event: ProgramEvent) -> bool:
-        name = base_name(event.path)
+        names = {base_name(event.path), base_name(event.argv[0] if event.argv else "")}
         arguments = " ".join(event.argv[1:])
-        command = f"{name} {arguments}".rstrip(" ")
+        commands = [f"{name} {arguments}".rstrip(" ") for name in sorted(names)]
         longest = max(map(len, event.argv), default=0)
         return (
             event.outcome in self.outcomes
-            and (not self.programs or self.programs.fits(name, event.path))
-            and (not self.commands or self.commands.fits(command))
-            and not self.except_commands.fits(command)
+            and (not self.programs or self.programs.fits(*names, event.path))
+            and (not self.commands or self.commands.fits(*commands))
+            and not self.except_commands.fits(*commands)
             and (not self.arguments or self.arguments.fits(arguments))
             and longest >= self.argument_characters
         )
@@ -265,10 +266,9 @@ class PythonMatch(Match):
 
     def hits(self, view: RunView) -> Iterator[Hit]:
         """Give the events that fit."""
-        yield from (Hit(place) for place, event in view.each(PythonEvent) if self.fits(event))
+        yield from (Hit(place) for place, event in view.each(PythonEvent) if self._fits(event))
 
-    def fits(self, event: PythonEvent) -> bool:
-        """Whether an event is such a one."""
+    def _fits(self, event: PythonEvent) -> bool:
         return (
             event.action in self.actions
             and (not self.details or self.details.fits(event.detail))

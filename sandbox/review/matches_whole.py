@@ -1,4 +1,4 @@
-"""What a rule may look for in a run as a whole: orders, amounts, limits, planted secrets."""
+"""What a rule may look for in a run as a whole: amounts, limits, planted secrets."""
 
 import math
 from collections import Counter
@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sandbox.record import EnvironmentEvent, FileAccess, FileEvent, PythonEvent, SeenProcess
+from sandbox.record import EnvironmentEvent, FileAccess, FileEvent, SeenProcess
 from sandbox.review.globs import NO_PATHS, PathGlobs
-from sandbox.review.matches import Match, PythonMatch, Several
+from sandbox.review.matches import Match, Several
 from sandbox.review.model import Change, LeftFile
 from sandbox.review.traces import Place, leaks
 from sandbox.review.view import Hit, RunView
@@ -23,7 +23,6 @@ __all__ = [
     "PlantedFileMatch",
     "PlantedVariableMatch",
     "ProcessesMatch",
-    "PythonOrderMatch",
 ]
 
 Limit = Literal["wall", "cpu", "memory", "processes", "output", "disk"]
@@ -49,26 +48,6 @@ _COMPRESSED = (
 )
 # fmt: on
 """How files that are compressed begin: archives, pictures, sound, documents, films."""
-
-
-class PythonOrderMatch(Match):
-    """One thing in Python and then another, in one process, by code of one file."""
-
-    kind: Literal["python_order"]
-    first: PythonMatch
-    then: PythonMatch
-    within_seconds: Seconds
-
-    def hits(self, view: RunView) -> Iterator[Hit]:
-        """Give the second ones that had a first one."""
-        before: dict[tuple[int, str], float] = {}
-        for place, event in view.each(PythonEvent):
-            code = (event.process, event.where.rpartition(":")[0])
-            since = event.at - before.get(code, -math.inf)
-            if self.then.fits(event) and 0 <= since <= self.within_seconds:
-                yield Hit(place)
-            if self.first.fits(event):
-                before[code] = event.at
 
 
 class LimitMatch(Match):

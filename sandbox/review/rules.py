@@ -37,7 +37,6 @@ from sandbox.review.matches_whole import (
     PlantedFileMatch,
     PlantedVariableMatch,
     ProcessesMatch,
-    PythonOrderMatch,
 )
 from sandbox.review.model import Severity
 from sandbox.shipped import POLICIES
@@ -56,7 +55,6 @@ AnyMatch = Annotated[
     | SystemCallMatch
     | EnvironmentMatch
     | PythonMatch
-    | PythonOrderMatch
     | LimitMatch
     | ProcessesMatch
     | LeftMatch

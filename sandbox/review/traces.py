@@ -58,11 +58,12 @@ def _told_by(event: Event) -> _Told | None:
             where = f"the path of a file ({event.access})"
             return _Told("paths", where, (event.path, event.named, event.to))
         case NetworkEvent(action="send"):
-            where = f"what was sent to {event.address} port {event.port}"
+            to = f" to {event.address} port {event.port}" if event.address else ""
+            where = f"what was sent{to}"
             return _Told("sent", where, (event.sent,))
         case NetworkEvent():
             return _Told("names", "a name that was asked for", (event.name, event.address))
-        case PythonEvent():
+        case PythonEvent() if event.action != "program":  # whose arguments are seen from below
             return _Told("urls", f"Python: {event.action}", (event.detail,))
         case _:
             return None

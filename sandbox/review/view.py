@@ -21,6 +21,12 @@ Address: TypeAlias = IPv4Address | IPv6Address
 _OWN = 1
 """SeenProcess.number of the call itself."""
 _DNS_PORT = 53
+_SAID: Mapping[str, Relation] = {
+    "itself": "itself",
+    "group": "group",
+    "its": "group",  # "its own group"
+    "everybody": "everybody",
+}
 _SETUP = ("python", "environment")
 _Kind = TypeVar("_Kind")
 
@@ -80,8 +86,8 @@ class RunView:
     def relation(self, event: SignalEvent) -> Relation:
         """Say whom a signal is for."""
         kind, _, number = event.target.partition(" ")
-        if kind in {"itself", "group", "everybody"}:
-            return "itself" if kind == "itself" else "group" if kind == "group" else "everybody"
+        if known := _SAID.get(kind):
+            return known
         target = self._numbers.get(number) if kind == "pid" else _whole(number)
         if kind == "pid" and number == "1":
             return "init"

@@ -104,12 +104,13 @@ def test_what_a_child_starts_is_started_by_what_its_parent_was() -> None:
 
 
 def test_a_signal_to_a_grandchild_is_to_a_child_and_one_to_another_branch_is_not() -> None:
+    group = signalled("its own group")
     down = signalled("process 3", process=1)
     by_pid = signalled("pid 4", process=1)
     across = signalled("process 3", process=4)
     unknown = signalled("pid 77")
 
-    assert "signals-others" not in found(run(down, by_pid, processes=FAMILY))
+    assert "signals-others" not in found(run(down, by_pid, group, processes=FAMILY))
     assert found(run(across, unknown, processes=FAMILY))["signals-others"].count == 2
 
 

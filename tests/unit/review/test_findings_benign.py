@@ -1,7 +1,7 @@
 """What ordinary programs do every day is nothing above "info".
 
-The records are what strace(1) showed of the real programs in an empty network namespace, with the
-guest's folders in place of the machine's, and the refusals of the box.
+The records are after the system calls of the real programs in an empty network namespace, with the
+guest's folders and the refusals of the box.
 """
 
 from collections.abc import Mapping
@@ -156,6 +156,18 @@ GIT: tuple[Event, ...] = (
     started("git", "maintenance", "run", "--auto", "--quiet"),
 )
 
+GIT_STATUS: tuple[Event, ...] = (
+    started("git", "status", process=1),
+    *LOADER,
+    touched("/box", "list"),
+    touched("/box/.aws", "list"),
+    missing("/box/.aws/.gitignore"),
+    missing("/box/.aws/.git", "look"),
+    touched("/box/.ssh", "list"),
+    missing("/box/.ssh/.gitignore"),
+    touched("/box/.netrc", "look"),
+)
+
 GIT_CLONE: tuple[Event, ...] = (
     started("git", "clone", "git@example.com:x.git", process=1),
     *LOADER,
@@ -236,6 +248,7 @@ PROGRAMS: Mapping[str, tuple[Event, ...]] = {
     "requests": REQUESTS,
     "black": BLACK,
     "git commit": GIT,
+    "git status in a home": GIT_STATUS,
     "git clone by ssh": GIT_CLONE,
     "a shell script": SHELL,
     "sqlite3": SQLITE,
