@@ -18,6 +18,10 @@ def main(program: str, argument: str) -> None:
             import guest
 
             guest.main(argument.split(":"))
+        case "watcher":
+            import watcher
+
+            watcher.main(int(argument))
         case "container":
             import container
 

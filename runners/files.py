@@ -2,6 +2,8 @@
 
 import os
 
+PROGRAMS = (b"#!", b"\x7fELF")
+"""How files begin that can be started, execve(2)."""
 WORK_FOLDER = "/box"
 BRANCHES_FOLDER = "/branches"
 """Of this process; both change in a branch of a session."""
@@ -21,5 +23,6 @@ def _write(name: str, content: bytes, flag: int) -> None:
     path = f"{WORK_FOLDER}/{name}"
     os.makedirs(os.path.dirname(path), exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flag
-    with open(os.open(path, flags, 0o644), "wb") as file:
+    mode = 0o755 if content.startswith(PROGRAMS) else 0o644
+    with open(os.open(path, flags, mode), "wb") as file:
         file.write(content)

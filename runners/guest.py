@@ -14,6 +14,7 @@ import select
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import answer
@@ -22,6 +23,7 @@ import python
 
 PAYLOAD, ANSWER = 3, 4  # the same numbers as in init.py, which a fresh interpreter has not loaded
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
+BEGIN = "/run/sandbox/begin"  # ditto, in watcher.py
 
 REHEARSAL = json.dumps(
     {
@@ -83,8 +85,15 @@ def run() -> NoReturn:
     for name, content in call["files"]:
         files.write_new(name, content)
     if call["kind"] == "command":
+        _begin(call)
         _become_command(call)
     _become_python(call)
+
+
+def _begin(call: Call) -> None:
+    """Tell a watcher, if there is one, that what it sees from now on is the call's."""
+    if call.get("is_watched"):
+        os.access(BEGIN, os.F_OK)
 
 
 def _get_ready() -> None:
@@ -149,13 +158,29 @@ def _raised(kind: str, message: str) -> dict[str, str]:
 def _become_python(call: Call) -> NoReturn:
     """Run source or a function to its end, threads and exit handlers included, then answer."""
     own_pid = os.getpid()
+    stop = _gather_evidence(call)
+    _begin(call)
     exit_code, body = _perform(call)
     if call["kind"] != "handler":  # what a handler leaves behind is counted, not waited for
         _finish_threads()
     python.flush()
+    stop()
     if os.getpid() == own_pid:  # a fork of the program that ends here is not the call
         answer.send_bytes(ANSWER, body)
     os._exit(exit_code)
+
+
+def _gather_evidence(call: Call) -> Callable[[], None]:
+    """Have the program's own Python tell a reviewer what only it knows; give what ends that.
+
+    Not of a handler, whose threads may be in the midst of a frame of their own.
+    """
+    if not call.get("is_watched") or call["kind"] == "handler":
+        return lambda: None
+    gathering = python.load("evidence").Evidence(ANSWER)
+    gathering.start()
+    stop: Callable[[], None] = gathering.stop
+    return stop
 
 
 def _perform(call: Call) -> tuple[int, bytes]:

@@ -7,6 +7,7 @@ kills everything that is left in its namespace. It obeys nobody: the host ends i
 import _socket  # without what socket puts around it: each object that is used costs a page
 import os
 import resource
+import select
 import struct
 from collections.abc import Callable
 
@@ -32,17 +33,19 @@ def main(
         # Before the limits: the kernel counts descriptors under way per user, so with a guest's
         # own small limit every other guest of this user could keep us from sending, unix(7).
         _send_descriptors(status, work_folder, os.pidfd_open(os.getpid()))
-        lockdown.lock_down(walls)
+        listener = lockdown.lock_down(walls)
+        if listener >= 0:
+            _let_watch(listener)
         pid = os.fork()
-        if pid:
-            status.send(READY)
+        if pid and listener < 0:
+            os.write(STATUS, READY)
     except Exception as fault:  # noqa: BLE001 - whatever it is, the host must hear of it
-        status.send(FAULT + f"{type(fault).__name__}: {fault}".encode())
+        os.write(STATUS, FAULT + f"{type(fault).__name__}: {fault}".encode())
         os._exit(1)
     if pid == 0:
         _become_program(status, program)
     os.closerange(0, STATUS)
-    _reap_all(status, pid)
+    _reap_all(pid)
     os._exit(0)
 
 
@@ -51,6 +54,19 @@ def _send_descriptors(status: _socket.socket, *descriptors: int) -> None:
     status.sendmsg([FOLDER], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+def _let_watch(listener: int) -> None:
+    """Tell the host where the descriptor to watch by is; keep it until the host has sent the call.
+
+    Until then nothing is done that the watcher would have to answer. Then nobody but the watcher
+    has it: when the watcher ends, what it would be asked fails.
+    """
+    os.write(STATUS, READY + struct.pack(">I", listener))
+    call = select.poll()
+    call.register(PAYLOAD, select.POLLIN)
+    call.poll()
+    os.close(listener)
 
 
 def _become_program(status: _socket.socket, program: Callable[[], None]) -> None:
@@ -62,7 +78,7 @@ def _become_program(status: _socket.socket, program: Callable[[], None]) -> None
     os._exit(0)
 
 
-def _reap_all(status: _socket.socket, pid: int) -> None:
+def _reap_all(pid: int) -> None:
     """Wait until nobody is left; tell the host of PID 2's end as soon as it comes."""
     _report(0)  # for nobody: the pages it writes to are then no longer shared with PID 2
     while True:
@@ -71,7 +87,7 @@ def _reap_all(status: _socket.socket, pid: int) -> None:
         except ChildProcessError:
             return
         if ended == pid:
-            status.send(_report(wait_status))
+            os.write(STATUS, _report(wait_status))  # not send(): that would be watched
 
 
 def _report(wait_status: int) -> bytes:

@@ -5,6 +5,7 @@ thread, and a raw clone must not find the lock in another's hands.
 """
 
 import ctypes
+import errno
 import functools
 import os
 import struct
@@ -46,6 +47,7 @@ _NUMBERS = {
 }
 _SAME_EVERYWHERE = {
     "close_range": 436,
+    "pidfd_getfd": 438,
     "mount_setattr": 442,
     "landlock_create_ruleset": 444,
     "landlock_add_rule": 445,
@@ -255,6 +257,26 @@ def own_page(start: int) -> None:
     """Copy one page of mapped memory for this process alone, madvise(2)."""
     arguments = (ctypes.c_void_p(start), ctypes.c_size_t(1), MADV_POPULATE_WRITE)
     take([Step(_libc.madvise, arguments, "madvise")])
+
+
+def install_watched_filter(program: bytes) -> int:
+    """Install a filter that asks a watcher; give the descriptor to watch by, seccomp_unotify(2).
+
+    A signal that does not kill waits until the watcher has answered, where the kernel can have it
+    so (5.19): without that, a program with many signals would make its calls again and again.
+    """
+    instructions = ctypes.create_string_buffer(program, len(program))
+    request = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
+    listener, wait_killable = (
+        1 << 3,
+        1 << 5,
+    )  # SECCOMP_FILTER_FLAG_NEW_LISTENER, _WAIT_KILLABLE_RECV
+    try:
+        return syscall("seccomp", 1, listener | wait_killable, request)
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:
+            raise
+        return syscall("seccomp", 1, listener, request)
 
 
 def landlock_abi() -> int:

@@ -48,6 +48,8 @@ class Walls(NamedTuple):
     own_network: bool
     system_call_filter: bytes
     landlock: Landlock
+    is_watched: bool = False
+    """Whether the filter asks a watcher about what it refuses and about most of what it allows."""
 
 
 def move_in(walls: Walls, control_groups: list[int], processors: list[int]) -> int:
@@ -65,11 +67,17 @@ def move_in(walls: Walls, control_groups: list[int], processors: list[int]) -> i
     return os.open("/box", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def lock_down(walls: Walls) -> None:
-    """Take every right away. There is no way back."""
+def lock_down(walls: Walls) -> int:
+    """Take every right away. There is no way back.
+
+    Gives the descriptor to watch by where the guest is watched, and -1 where not.
+    """
     kernel.take(walls.rights)
     restrict_files(walls.landlock)
+    if walls.is_watched:
+        return kernel.install_watched_filter(walls.system_call_filter)
     kernel.install_filter(walls.system_call_filter)
+    return -1
 
 
 def plan_mounts(private_folders: list[str], scratch_options: str) -> tuple[kernel.Step, ...]:

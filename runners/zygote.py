@@ -89,6 +89,7 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
         own_network=configuration["own_network"],
         system_call_filter=bytes.fromhex(configuration["filter"]),
         landlock=landlock,
+        is_watched=configuration["is_watched"],
     )
 
 

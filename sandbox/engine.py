@@ -2,18 +2,34 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from sandbox.backends.base import Backend, BackendSession, OnOutput, OnPartial, Sighting, Stream
+from sandbox.backends.base import (
+    Backend,
+    BackendSession,
+    HostPython,
+    OnOutput,
+    OnPartial,
+    Sighting,
+    Stream,
+)
 from sandbox.call import Call, Command, Handler, quota_of
 from sandbox.errors import BadCall, SandboxError
 from sandbox.policy import NoPrograms, Policy, Quota
+from sandbox.record import Record
 from sandbox.result import Enforced, ErrorInfo, Phases, Result, Usage
 from sandbox.tenants import NAMELESS, NOTHING, Bounds, Spent, Tenants
 from sandbox.verdict import Verdict, judge
 from sandbox.wire import MainExited, MainSignaled
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "WatchedResult"]
+
+
+class WatchedResult(NamedTuple):
+    """What became of a call that was watched, and what it did."""
+
+    result: Result
+    record: Record
 
 
 class Engine:
@@ -25,6 +41,11 @@ class Engine:
         self.tenants = Tenants(bounds if isinstance(bounds, Bounds) else Bounds(parallel=bounds))
         self.is_closed = False
         """Whether the sandbox takes no further call, whatever name it is called by."""
+
+    @property
+    def python(self) -> HostPython | None:
+        """The interpreter of the guests; None where it is none of this host's."""
+        return self._backend.python
 
     async def execute(
         self,
@@ -52,6 +73,26 @@ class Engine:
             place.charge(seen.usage)
         verdict = judge(call, seen, quota)
         return _result(verdict, seen, policy, enforced, queued_seconds=place.queued_seconds)
+
+    async def watch(
+        self, call: Call, policy: Policy, on_output: OnOutput | None, *, tenant: str = NAMELESS
+    ) -> WatchedResult:
+        """Run one call as execute() does, and write down what it asks of the kernel.
+
+        Raises CannotEnforce where the backend cannot watch, and SandboxError for other faults.
+        """
+        await self._backend.open()
+        enforced = self._backend.enforced(policy)
+        if isinstance(call, Command) and isinstance(policy.programs, NoPrograms):
+            return WatchedResult(_denied(policy, enforced), Record())
+        _check_files(call, policy)
+        quota = quota_of(call, policy.quota)
+        async with _Place(self.tenants, tenant, quota) as place:
+            seen, record = await self._backend.watch(call, policy, place.listen(on_output))
+            place.charge(seen.usage)
+        verdict = judge(call, seen, quota)
+        result = _result(verdict, seen, policy, enforced, queued_seconds=place.queued_seconds)
+        return WatchedResult(result, record)
 
     async def open_session(self, policy: Policy) -> BackendSession:
         """Start a session under a policy. It has a place only while a turn of it runs."""

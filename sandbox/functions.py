@@ -21,6 +21,7 @@ __all__ = ["Factory", "function_call", "handler_call"]
 _cloudpickle: Any = cloudpickle  # it has no types
 
 FOLDERS_OF_PACKAGES = ("site-packages", "dist-packages")
+NAMELESS_FILE: Final = "<dynamic-code>"
 OF_GUESTS: Final = frozenset(
     {"Cancelled", "Context", "Data", "File", "Image", "Progress", "Resource", "Text"}
 )
@@ -228,4 +229,7 @@ class _Sender:
 def _reduce_code(code: types.CodeType) -> Any:
     """Pickle code as if its file lay in the work folder."""
     reduce = _cloudpickle.Pickler.dispatch_table[types.CodeType]
-    return reduce(code.replace(co_filename=PurePath(code.co_filename).name))
+    name = PurePath(code.co_filename).name
+    kind, parts = reduce(code.replace(co_filename=name))
+    # Since 3.1.3 it leaves the name of the file away, and a traceback would lack it.
+    return kind, tuple(name if part == NAMELESS_FILE else part for part in parts)

@@ -30,10 +30,12 @@ from sandbox.wire_output import OutputBuffer, printable
 
 __all__ = [
     "ANSWER",
+    "EVIDENCE",
     "HEADER_BYTES",
     "NOTE",
     "PARTIAL",
     "REPORT_BYTES",
+    "Body",
     "Broken",
     "Claim",
     "Data",
@@ -80,6 +82,8 @@ PARTIAL: Final = 2
 """Kind of a frame with one value that the call gave before its end."""
 NOTE: Final = 3
 """Kind of a frame with one fact about a handler: a resource of it, what it left open."""
+EVIDENCE: Final = 4
+"""Kind of a frame with what a watched program's own Python says that it does."""
 _NOTE_DEPTH: Final = 2
 
 _REPORT: Final = struct.Struct(">BI")
@@ -108,7 +112,8 @@ class FrameReader:
     """Take a guest's byte stream apart into frames, within a fixed amount of memory.
 
     limit_bytes: all bodies together, whatever their kind. most_frames: their number, 10,000 by
-    default, because small frames cost more than their bytes. Over either, an unknown kind, an
+    default, because small frames cost more than their bytes. takes_evidence: whether the guest is
+    a watched one; of others it is an unknown kind. Over either limit, an unknown kind, an
     empty body, anything after the answer or half a frame at the end: `broken` says why, all
     later bytes are dropped unread, the answer is gone; partials and notes before it stay.
     """
@@ -120,11 +125,18 @@ class FrameReader:
     """Bodies of the partial values, in the order in which they came."""
     notes: list[Body]
     """Bodies of the notes, likewise."""
+    evidence: list[Body]
+    """Bodies of the evidence, likewise."""
 
-    def __init__(self, limit_bytes: int, *, most_frames: int = 10_000) -> None:
+    def __init__(
+        self, limit_bytes: int, *, most_frames: int = 10_000, takes_evidence: bool = False
+    ) -> None:
         """Start with nothing read."""
         self.broken = self.answer = None
-        self.partials, self.notes = [], []
+        self.partials, self.notes, self.evidence = [], [], []
+        self._before_answer = {PARTIAL: self.partials, NOTE: self.notes}
+        if takes_evidence:
+            self._before_answer[EVIDENCE] = self.evidence
         self._left_bytes = limit_bytes
         self._left_frames = most_frames
         self._expect_header()
@@ -159,7 +171,7 @@ class FrameReader:
         if self._kind == ANSWER:
             self.answer = self._gathered
         else:
-            (self.partials if self._kind == PARTIAL else self.notes).append(self._gathered)
+            self._before_answer[self._kind].append(self._gathered)
         return self._expect_header()
 
     def _expect_header(self) -> None:
@@ -169,7 +181,7 @@ class FrameReader:
 
     def _expect_body(self, length: int, kind: int) -> None:
         """Charge the body's length before a byte of it is kept."""
-        if kind not in {ANSWER, PARTIAL, NOTE}:
+        if kind != ANSWER and kind not in self._before_answer:
             return self._break(f"a frame is of the unknown kind {kind}")
         if length == 0:
             return self._break("a frame is empty")
@@ -278,7 +290,8 @@ def parse_partials(reader: FrameReader, *, depth: int) -> tuple[Json, ...]:
 
     In order; those that are not good JSON are left out. Never raises.
     """
-    bodies, reader.partials = reader.partials, []
+    bodies = reader.partials[:]
+    reader.partials.clear()
     values: list[Json] = []
     for body in bodies:
         with contextlib.suppress(Malformed):

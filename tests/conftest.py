@@ -25,7 +25,8 @@ settings.register_profile("sandbox", database=None)  # the suite may lie where n
 settings.load_profile("sandbox")
 
 REQUIRED = frozenset(filter(None, os.environ.get("SANDBOX_REQUIRE", "").split(",")))
-"""What must not be missing here: "cgroup", "docker" and "gvisor" in the job that runs as root."""
+"""What must not be missing here: "cgroup", "docker" and "gvisor" in the job that runs as root;
+"browser" where Chromium is there, for the page of a review."""
 
 ONLY = frozenset(filter(None, os.environ.get("SANDBOX_ONLY", "").split(",")))
 """These mechanisms alone: CI tests the others in other jobs."""
@@ -78,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _differs(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return False
-    mechanism = item.callspec.params.get("warm")
+    mechanism = item.callspec.params.get("warm") or item.callspec.params.get("reviewer")
     return any(mechanism in marker.args for marker in item.iter_markers("differs"))
 
 

@@ -14,15 +14,24 @@ PACKAGE = Path(sandbox.__file__).parent
 CHECKOUT = PACKAGE.parent
 MOST_LINES = 400
 
-TYPES = {"errors", "call", "result", "wire", "shipped", "policy"}
+TYPES = {"errors", "call", "result", "record", "wire", "shipped", "policy"}
 LAYERS: dict[str, set[str]] = {
     "types": TYPES,
     "collect": {"collect"},
     "backends": {"backends"},
     "engine": {"verdict", "tenants", "engine"},
-    "box": {"functions", "choices", "loop_thread", "box", "session", "batch"},
+    "box": {
+        "functions",
+        "choices",
+        "loop_thread",
+        "async_box",
+        "box",
+        "session",
+        "batch",
+        "review",
+    },
     "providers": {"providers"},
-    "tools": {"tools", "review"},
+    "tools": {"tools"},
     "executors": {"executors"},
     "cli": {"cli", "__main__"},
 }

@@ -2,14 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from sandbox.call import Call
 from sandbox.policy import Policy
+from sandbox.record import Record
 from sandbox.result import Enforced, LeftOutFile, Usage
 from sandbox.wire import Claim, InitReport, Json, Note, OutputBuffer
 
-__all__ = ["Backend", "BackendSession", "Limit", "OnOutput", "OnPartial", "Sighting", "Stream"]
+__all__ = [
+    "Backend",
+    "BackendSession",
+    "HostPython",
+    "Limit",
+    "OnOutput",
+    "OnPartial",
+    "Sighting",
+    "Stream",
+    "WatchedSighting",
+]
 
 Limit: TypeAlias = Literal["wall", "cpu", "memory", "processes", "output", "disk"]
 """A quota that ends a call."""
@@ -56,6 +67,13 @@ class Sighting:
     """Whether it was a session's turn with which the session ended."""
 
 
+class WatchedSighting(NamedTuple):
+    """What the host saw of a call that was watched."""
+
+    sighting: Sighting
+    record: Record
+
+
 class BackendSession(Protocol):
     """One guest that answers several calls, one at a time."""
 
@@ -80,10 +98,29 @@ class BackendSession(Protocol):
         ...
 
 
+class HostPython(Protocol):
+    """The interpreter that guests run, where it is one of the host's."""
+
+    @property
+    def prefix(self) -> str:
+        """The folder with its lib/pythonX.Y, on the host."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The folders of installed packages, on the host."""
+        ...
+
+
 class Backend(Protocol):
     """Starts guests one way. Every method may be called from several tasks of one event loop."""
 
     name: str
+
+    @property
+    def python(self) -> HostPython | None:
+        """The interpreter of the guests; None where it is in an image of its own."""
+        ...
 
     async def open(self) -> None:
         """Get to know what this host has; before anything else, as often as one likes.
@@ -100,6 +137,15 @@ class Backend(Protocol):
         self, call: Call, policy: Policy, on_output: OnOutput | None, on_partial: OnPartial | None
     ) -> Sighting:
         """Run one call to its end, leaving nothing. Raises SandboxError, never for the guest."""
+        ...
+
+    async def watch(
+        self, call: Call, policy: Policy, on_output: OnOutput | None
+    ) -> WatchedSighting:
+        """Run one call as run() does, and write down what it asks of the kernel.
+
+        Raises CannotEnforce where this backend or this host cannot watch, EngineFault.
+        """
         ...
 
     async def open_session(self, policy: Policy) -> BackendSession:

@@ -108,7 +108,7 @@ class BranchGuest(SessionGuest):
         self._ended_at = self._ended_at or time.monotonic()
         if not self._group or self._group.kill():
             self._is_reaped = True
-            self._channels.ignore(self._pidfd)
+            self._channels.stop_handling(self._pidfd)
         self._channels.wake()
 
     def _send_interrupt(self) -> None:

@@ -304,6 +304,15 @@ class CallGroup:
             return counter(self._read(f"{self._cpu}/cpu.stat"), "usage_usec") / 1e6
         return int(self._read(f"{self._cpu}/cpuacct.usage") or 0) / 1e9
 
+    def memory_bytes(self) -> int:
+        """Give the memory that the tree has now."""
+        name = "memory.current" if self._version == 2 else "memory.usage_in_bytes"
+        return int(self._read(f"{self._memory}/{name}") or 0)
+
+    def processes(self) -> int:
+        """Give the processes and threads that there are now, without our own."""
+        return max(0, int(self._read(f"{self._pids}/pids.current") or 0) - INIT_PROCESSES)
+
     def peak_memory_bytes(self) -> int:
         """Give the most memory that the tree had at once; 0 where the kernel does not say."""
         name = "memory.peak" if self._version == 2 else "memory.max_usage_in_bytes"

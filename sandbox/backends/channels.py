@@ -43,11 +43,6 @@ class Channels:
         self._handlers[descriptor] = handler
         self._poll.register(descriptor, select.EPOLLIN)
 
-    def ignore(self, descriptor: int) -> None:
-        """Call its handler no more."""
-        if self._handlers.pop(descriptor, None):
-            self._poll.unregister(descriptor)
-
     def make_reader(self, take: Taker, *, has_name: bool = False) -> int:
         """Make a pipe from the guest, its bytes taken as they come; give the guest's end.
 
@@ -141,12 +136,17 @@ class Channels:
         if self._rest[descriptor]:
             return
         if descriptor in self._kept:
-            self.ignore(descriptor)
+            self.stop_handling(descriptor)
         else:
             self._forget(descriptor)
 
+    def stop_handling(self, descriptor: int) -> None:
+        """Call its handler no more, if it has one; the descriptor stays open."""
+        if self._handlers.pop(descriptor, None):
+            self._poll.unregister(descriptor)
+
     def _forget(self, descriptor: int) -> None:
-        self.ignore(descriptor)
+        self.stop_handling(descriptor)
         self._readers.pop(descriptor, None)
         self._rest.pop(descriptor, None)
         os.close(descriptor)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
+from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting, WatchedSighting
 from sandbox.backends.container import ContainerCall
 from sandbox.backends.container_options import ContainerPlan, Runtime
 from sandbox.backends.container_start import Container, start_container
@@ -83,6 +83,11 @@ class DockerBackend:
         self._images: dict[Runtime, Image] = {}
         self._kinds: dict[str, _Kind] = {}
         self._turns = count()
+
+    @property
+    def python(self) -> None:
+        """None: it is in the image."""
+        return
 
     async def open(self) -> None:
         """Find the engine, once. Raises EngineFault where there is none."""
@@ -252,6 +257,14 @@ class DockerBackend:
             return None
         container.discard()
         return container.hello
+
+    async def watch(
+        self, call: Call, policy: Policy, on_output: OnOutput | None
+    ) -> WatchedSighting:
+        """Raise CannotEnforce: the kernel can be asked only about processes beside it."""
+        del call, policy, on_output
+        message = "a call in a container cannot be watched: use backend='subprocess'"
+        raise CannotEnforce(message)
 
     async def open_session(self, policy: Policy) -> BackendSession:
         """Raise CannotEnforce: a container answers one call."""

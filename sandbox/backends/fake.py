@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
+from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting, WatchedSighting
 from sandbox.call import Call
 from sandbox.errors import CannotEnforce, EngineFault, SandboxError
 from sandbox.policy import Policy
@@ -53,6 +53,11 @@ class FakeBackend:
         """Give a backend whose calls end well, with these values in order."""
         return cls([returned(value) for value in values])
 
+    @property
+    def python(self) -> None:
+        """None: there is no interpreter."""
+        return
+
     async def open(self) -> None:
         """Do nothing."""
 
@@ -80,6 +85,14 @@ class FakeBackend:
             for value in sighting.partial:
                 on_partial(value)
         return sighting
+
+    async def watch(
+        self, call: Call, policy: Policy, on_output: OnOutput | None
+    ) -> WatchedSighting:
+        """Raise CannotEnforce: no code runs here."""
+        del call, policy, on_output
+        message = "a fake runs nothing that could be watched"
+        raise CannotEnforce(message)
 
     async def open_session(self, policy: Policy) -> BackendSession:
         """Raise CannotEnforce: no code runs here, so no state is kept."""

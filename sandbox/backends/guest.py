@@ -55,6 +55,8 @@ class Guest:
     Between launch() and run() it waits, locked down and ready, and may do so for long.
     """
 
+    _encode = staticmethod(encode_call)
+
     def __init__(self, zygote: Zygote, group: CallGroup | None) -> None:
         """Prepare it. Nothing is started. The group is the guest's from here on."""
         self._zygote = zygote
@@ -72,6 +74,7 @@ class Guest:
         self._fault = ""
         self._ended: InitReport | None = None
         self._stopped_by: Limit | None = None
+        self._listener = b""  # of a watched guest: where its PID 1 has what to watch it by
         self._used_by_the_dead = TreeUsage()
         self._meter: Meter | None = None
         self._alarm: Alarm | None = None
@@ -99,11 +102,10 @@ class Guest:
     def _make_pipes(self) -> list[int]:
         """Make its pipes; give its ends: stdin, stdout, stderr, payload, answer."""
         self._stdin, stdin = self._channels.make_writer(has_name=True)
-        take_stdout, take_stderr = (partial(self._take_output, name) for name in STREAMS)
-        stdout = self._channels.make_reader(take_stdout, has_name=True)
-        stderr = self._channels.make_reader(take_stderr, has_name=True)
+        takers = [partial(self._take_output, name) for name in STREAMS]
+        outputs = [self._channels.make_reader(take, has_name=True) for take in takers]
         self._payload, payload = self._channels.make_writer()
-        return [stdin, stdout, stderr, payload, self._make_answer_channel()]
+        return [stdin, *outputs, payload, self._make_answer_channel()]
 
     def _make_answer_channel(self) -> int:
         return self._channels.make_reader(self._take_answer)
@@ -137,7 +139,7 @@ class Guest:
         self._quota = quota_of(call, self._quota)
         self._meter = Meter(self._quota, self._zygote.cpus, self._group, self._pidfd)
         self._channels.send(self._stdin, call.stdin)
-        self._channels.send(self._payload, encode_call(call, self._quota))
+        self._channels.send(self._payload, self._encode(call, self._quota))
         self._let_live(backstop_seconds(self._quota))
 
     def _let_live(self, seconds: float) -> None:
@@ -239,7 +241,7 @@ class Guest:
             while not self._fault and not self._is_reaped:
                 self._take_message()
         if self._fault or self._is_reaped:
-            self._channels.ignore(self._status.fileno())  # its end would be news for ever
+            self._channels.stop_handling(self._status.fileno())  # its end would be news for ever
 
     def _take_message(self) -> None:
         try:
@@ -252,7 +254,7 @@ class Guest:
                 self._work_folder, self._pidfd = descriptors
                 return
             case b"R":
-                self._is_locked_down = True
+                self._is_locked_down, self._listener = True, message[1:]
             case b"\x01":
                 self._take_end(message)
             case b"X":

@@ -5,6 +5,7 @@ from typing import Final
 from sandbox.backends.base import OnOutput, OnPartial, Stream
 from sandbox.policy import Quota
 from sandbox.wire import (
+    Body,
     Claim,
     FrameReader,
     Json,
@@ -23,13 +24,15 @@ __all__ = ["Heard"]
 
 ANSWER_SLACK_BYTES: Final = 1 << 18
 """Room for an error's text beside quota.result_bytes."""
+EVIDENCE_BYTES: Final = 8 << 20
+"""Room for what a watched program's Python says that it does."""
 
 
 class Heard:
     """Takes what comes, within the bounds of a quota, and passes it on to those who listen."""
 
-    def __init__(self, quota: Quota) -> None:
-        """Start with nothing heard, and nobody listening."""
+    def __init__(self, quota: Quota, *, is_watched: bool = False) -> None:
+        """Start with nothing heard, and nobody listening. is_watched: its Python gives evidence."""
         self._quota = quota
         self.on_output: OnOutput | None = None
         self.on_partial: OnPartial | None = None
@@ -38,7 +41,10 @@ class Heard:
         self.stdout = OutputBuffer(quota.output_bytes)
         self.stderr = OutputBuffer(quota.output_bytes)
         # Once for the answer and once for the partial values: neither takes the other's room.
-        self._frames = FrameReader(2 * max(quota.result_bytes, 1024) + ANSWER_SLACK_BYTES)
+        limit_bytes = 2 * max(quota.result_bytes, 1024) + ANSWER_SLACK_BYTES
+        self._frames = FrameReader(
+            limit_bytes + (EVIDENCE_BYTES if is_watched else 0), takes_evidence=is_watched
+        )
         self._partial: list[Json] = []
 
     def take_output(self, stream: Stream, chunk: bytes) -> None:
@@ -90,6 +96,11 @@ class Heard:
     def notes(self) -> tuple[Note, ...]:
         """What the runner said about the handler."""
         return parse_notes(self._frames)
+
+    @property
+    def evidence(self) -> tuple[Body, ...]:
+        """What a watched program's Python says that it does; wire_record.py reads it."""
+        return tuple(self._frames.evidence)
 
     def claim(self) -> Claim:
         """Read what the guest claims; its own side keeps to the quota, so what is over it lies."""

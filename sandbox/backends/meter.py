@@ -86,6 +86,18 @@ class Meter:
         seen = self._watchdog.cpu_seconds if self._watchdog else 0.0
         return max(dead.cpu_seconds, seen) - self._cpu_before
 
+    def memory_bytes(self) -> int:
+        """Give the memory of the tree now; without a group, as the last look found it."""
+        if self._group:
+            return self._group.memory_bytes()
+        return self._watchdog.last.memory_bytes if self._watchdog else 0
+
+    def processes(self) -> int:
+        """Give the processes and threads that there are now; ditto."""
+        if self._group:
+            return self._group.processes()
+        return self._watchdog.last.processes if self._watchdog else 0
+
     def peak_memory_bytes(self, dead: TreeUsage = NOTHING) -> int:
         """Give the most memory at once; without a group, as far as a look saw it."""
         if self._group:

@@ -12,6 +12,7 @@ from sandbox.backends.background import Background
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.guest import Guest
 from sandbox.backends.session_guest import SessionGuest
+from sandbox.backends.watched_guest import WatchedGuest
 from sandbox.backends.zygote import Zygote
 from sandbox.errors import EngineFault, SandboxError
 
@@ -148,14 +149,20 @@ class WarmZygote:
             await self._parked.popleft().close()
 
     async def _launch(self) -> Guest:
-        new = SessionGuest if self._zygote.plan.is_for_sessions else Guest
-        guest = new(self._zygote, self._add_group())
+        guest = self._kind(self._zygote, self._add_group())
         try:
             await guest.launch()
         except BaseException:
             await guest.close()
             raise
         return guest
+
+    @property
+    def _kind(self) -> type[Guest]:
+        """Which kind of guest this zygote is for."""
+        if self._zygote.plan.is_watched:
+            return WatchedGuest
+        return SessionGuest if self._zygote.plan.is_for_sessions else Guest
 
     def _add_group(self) -> CallGroup | None:
         if not self._zygote.group:

@@ -7,12 +7,18 @@ from typing import Any
 from sandbox.call import Call, Command, Function, Handler, Source
 from sandbox.policy import Quota
 
-__all__ = ["encode_call", "encode_fork", "encode_session", "encode_turn"]
+__all__ = ["encode_call", "encode_fork", "encode_session", "encode_turn", "encode_watched_call"]
 
 
 def encode_call(call: Call, quota: Quota) -> bytes:
     """Write a call: the length of its JSON in 4 bytes, the JSON, the files one after the other."""
     document = _document(call, quota)
+    return _with_length(document) + b"".join(call.files.values())
+
+
+def encode_watched_call(call: Call, quota: Quota) -> bytes:
+    """Write a call whose guest tells where its own code begins, and what its Python does."""
+    document = {**_document(call, quota), "is_watched": True}
     return _with_length(document) + b"".join(call.files.values())
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-from sandbox.backends.seccomp import THIS_MACHINE, Condition, Entry, merge
+from sandbox.backends.seccomp import THIS_MACHINE
+from sandbox.backends.seccomp_lists import Condition, Entry, merge
 
 __all__ = ["engine_profile"]
 

@@ -3,17 +3,25 @@
 import os
 import resource
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import anyio
 import psutil
 
-from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting
+from sandbox.backends.base import (
+    BackendSession,
+    HostPython,
+    OnOutput,
+    OnPartial,
+    Sighting,
+    WatchedSighting,
+)
 from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.leftovers import sweep
 from sandbox.backends.parking import WarmZygote
 from sandbox.backends.probe import landlock_abi
 from sandbox.backends.view import Interpreter
+from sandbox.backends.watched_guest import WatchedGuest
 from sandbox.backends.zygote import Zygote, ZygotePlan
 from sandbox.call import Call
 from sandbox.errors import CannotEnforce
@@ -21,6 +29,9 @@ from sandbox.policy import AnyProgram, FullNetwork, Hosts, ListedHostTools, Poli
 from sandbox.result import Enforced
 
 __all__ = ["SubprocessBackend"]
+
+Purpose: TypeAlias = Literal["calls", "sessions", "watching"]
+"""What the guests of a zygote are for."""
 
 MOST_ZYGOTES: Final = 8
 """How many policies stay warm; the one that was used longest ago makes room."""
@@ -47,9 +58,14 @@ class SubprocessBackend:
         self._preload = preload
         self._interpreter = interpreter or Interpreter.current()
         self._use_control_groups = use_control_groups and bool(find_hierarchies())
-        self._zygotes: OrderedDict[tuple[str, bool], WarmZygote] = OrderedDict()
+        self._zygotes: OrderedDict[tuple[str, Purpose], WarmZygote] = OrderedDict()
         self._starting = anyio.Lock(fast_acquire=True)
         self._enforced: dict[str, Enforced] = {}
+
+    @property
+    def python(self) -> HostPython:
+        """The interpreter of the guests."""
+        return self._interpreter
 
     async def open(self) -> None:
         """Do nothing: what this host has is known at once."""
@@ -87,14 +103,25 @@ class SubprocessBackend:
             await guest.start(call, on_output, on_partial)
             return await guest.finish()
 
+    async def watch(
+        self, call: Call, policy: Policy, on_output: OnOutput | None
+    ) -> WatchedSighting:
+        """Run one call in a guest whose system calls a watcher sees first. Raises EngineFault."""
+        zygote = await self._zygote(policy, purpose="watching")
+        async with zygote.guest() as guest:
+            if not isinstance(guest, WatchedGuest):
+                message = "a zygote for calls was asked for a watched one"
+                raise TypeError(message)
+            return await guest.watch(call, on_output)
+
     async def open_session(self, policy: Policy) -> BackendSession:
         """Start a session in a guest of its own. Raises EngineFault, CannotEnforce."""
-        zygote = await self._zygote(policy, is_for_sessions=True)
+        zygote = await self._zygote(policy, purpose="sessions")
         return await zygote.session()
 
-    async def _zygote(self, policy: Policy, *, is_for_sessions: bool = False) -> WarmZygote:
+    async def _zygote(self, policy: Policy, *, purpose: Purpose = "calls") -> WarmZygote:
         """Give the warm zygote of a policy; start it if there is none, or none that lives."""
-        key = (policy.fingerprint, is_for_sessions)
+        key = (policy.fingerprint, purpose)
         if (zygote := self._zygotes.get(key)) and zygote.is_usable:
             self._zygotes.move_to_end(key)
             return zygote
@@ -108,7 +135,7 @@ class SubprocessBackend:
                 await zygote.aclose()
             return await self._start(key, policy)
 
-    async def _start(self, key: tuple[str, bool], policy: Policy) -> WarmZygote:
+    async def _start(self, key: tuple[str, Purpose], policy: Policy) -> WarmZygote:
         sweep()
         await self._make_room()
         plan = ZygotePlan(
@@ -117,7 +144,8 @@ class SubprocessBackend:
             preload=self._preload,
             use_control_groups=self._use_control_groups,
             landlock_abi=landlock_abi(),
-            is_for_sessions=key[1],
+            is_for_sessions=key[1] == "sessions",
+            is_watched=key[1] == "watching",
         )
         zygote = WarmZygote(Zygote(plan))
         await zygote.start()

@@ -31,6 +31,8 @@ class Watchdog:
         self.peak_memory_bytes = 0
         self.peak_processes = 0
         self.cpu_seconds = 0.0
+        self.last = Sample(memory_bytes=0, processes=0, cpu_seconds=0.0)
+        """What the last look found."""
 
     def look(self, disk_bytes: int) -> Sample:
         """Take a sample; what the guest keeps in its tmpfs is memory too."""
@@ -49,7 +51,8 @@ class Watchdog:
         self.cpu_seconds = max(self.cpu_seconds, cpu)
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
         self.peak_processes = max(self.peak_processes, processes)
-        return Sample(memory_bytes=memory, processes=processes, cpu_seconds=cpu)
+        self.last = Sample(memory_bytes=memory, processes=processes, cpu_seconds=cpu)
+        return self.last
 
     def _tree(self) -> list[psutil.Process]:
         try:

@@ -24,13 +24,13 @@ from sandbox.backends.limits import (
     usable_processors,
 )
 from sandbox.backends.processes import owner_name
-from sandbox.backends.seccomp import compile_filter
+from sandbox.backends.seccomp import compile_filter, compile_watching_filter
 from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view, private_folders
 from sandbox.errors import CannotEnforce, EngineFault
 from sandbox.policy import FullNetwork, NoPrograms, Policy
 from sandbox.shipped import RUNNERS
 
-__all__ = ["Zygote", "ZygotePlan"]
+__all__ = ["Zygote", "ZygotePlan", "wait_for_end"]
 
 _alive: "WeakSet[Zygote]" = WeakSet()
 
@@ -60,6 +60,7 @@ class ZygotePlan:
     use_control_groups: bool
     landlock_abi: int
     is_for_sessions: bool = False
+    is_watched: bool = False
 
 
 class Zygote:
@@ -150,8 +151,10 @@ class Zygote:
         quota = policy.quota
         scratch = f"size={quota.disk_bytes},nr_inodes={quota.disk_files + 4},mode=755"
         is_counted = self.group is not None
+        compile_system_calls = compile_watching_filter if self.plan.is_watched else compile_filter
         return {
-            "filter": compile_filter(filter_documents(policy, is_counted=is_counted)).hex(),
+            "filter": compile_system_calls(filter_documents(policy, is_counted=is_counted)).hex(),
+            "is_watched": self.plan.is_watched,
             "landlock_abi": self.plan.landlock_abi,
             "rights": view.rights,
             "may_execute": not isinstance(policy.programs, NoPrograms),
@@ -238,7 +241,7 @@ class Zygote:
         with anyio.CancelScope(shield=True):
             self.let_go()
             if self._keeper:
-                await _wait_for(self._keeper)
+                await wait_for_end(self._keeper)
                 self._keeper = None
             await self._remove_group()
             if self._errors >= 0:
@@ -254,7 +257,7 @@ class Zygote:
             await anyio.sleep(0.01)
 
 
-async def _wait_for(process: subprocess.Popen[bytes]) -> None:
+async def wait_for_end(process: subprocess.Popen[bytes]) -> None:
     """Wait for a child of ours without blocking; kill it if it does not go."""
     descriptor = os.pidfd_open(process.pid)
     try:

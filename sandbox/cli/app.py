@@ -2,7 +2,7 @@
 
 import typer
 
-from sandbox.cli import OURS, audit, batch, doctor, images, policy, ps, run
+from sandbox.cli import OURS, audit, batch, doctor, images, policy, ps, review, run
 from sandbox.cli.output import say
 from sandbox.errors import SandboxError
 
@@ -13,9 +13,12 @@ _SUMMARY = "Run untrusted Python and programs under a policy, with an honest ver
 # Help without rich: it alone would take longer to load than everything else.
 _app = typer.Typer(help=_SUMMARY, rich_markup_mode=None, add_completion=False)
 _SETTINGS = {"allow_interspersed_args": False}  # what follows the program is the program's
+# An option that is not the review's own is the tool's.
+_MIXED = {"ignore_unknown_options": True}
 _app.command("run", context_settings=_SETTINGS)(run.run)
 _app.command("exec", context_settings=_SETTINGS)(run.exec_program)
 _app.command("batch")(batch.batch)
+_app.command("review", context_settings=_MIXED)(review.review)
 _app.add_typer(policy.app, name="policy")
 _app.add_typer(images.app, name="images")
 _app.add_typer(audit.app, name="audit")

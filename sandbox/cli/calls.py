@@ -48,7 +48,7 @@ def run_source(
         arguments=arguments,
         expect_value=not is_file or options.is_json,
         inputs=dict(map(gather_input, inputs)),
-        files=gather_files(options, policy),
+        files=gather_files(options.files, policy),
         stdin=b"" if program == "-" else read_input(is_wanted=options.wants_stdin),
     )
     return _perform(call, policy, options, shows_value=not is_file)
@@ -57,7 +57,7 @@ def run_source(
 def run_program(argv: Sequence[str], options: Options) -> int:
     """Run a program and give the exit status. Raises SandboxError."""
     policy = gather_policy(options)
-    files = gather_files(options, policy)
+    files = gather_files(options.files, policy)
     call = Command(argv=argv, files=files, stdin=read_input(is_wanted=options.wants_stdin))
     return _perform(call, policy, options, shows_value=False)
 

@@ -86,11 +86,11 @@ def gather_input(text: str) -> tuple[str, Json]:
     raise BadCall(message)
 
 
-def gather_files(options: Options, policy: Policy) -> dict[str, bytes]:
+def gather_files(texts: Sequence[str], policy: Policy) -> dict[str, bytes]:
     """Read the files of --file; together they must fit the guest's disk. Raises BadCall."""
     left_bytes = policy.quota.disk_bytes
     contents: dict[str, bytes] = {}
-    for text in options.files:
+    for text in texts:
         path, name = _local_and_name(text)
         if name in contents:
             message = f"--file {text}: {name} is given twice: name one of them LOCAL:NAME"

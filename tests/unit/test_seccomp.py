@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.backends import seccomp
-from sandbox.backends.seccomp import compile_filter, describe
+from sandbox.backends import seccomp_lists
+from sandbox.backends.seccomp import compile_filter
+from sandbox.backends.seccomp_lists import describe
 from sandbox.errors import CannotEnforce, EngineFault
 from sandbox.shipped import POLICIES
 from tests.unit.bpf_machine import (
@@ -299,7 +300,7 @@ def shipped(folder: Path, monkeypatch: pytest.MonkeyPatch, document: dict[str, A
     home.mkdir()
     shutil.copy(POLICIES / "seccomp/numbers.json", home)
     (home / f"{folder.name}.json").write_text(json.dumps(document))
-    monkeypatch.setattr(seccomp, "POLICIES", folder)
+    monkeypatch.setattr(seccomp_lists, "POLICIES", folder)
     return folder.name
 
 

@@ -1,0 +1,127 @@
+"""The record of a watched call, written as it comes, within bounds.
+
+One JSON document a line. "ready"; {"begun": when, on the monotonic clock}; then, mixed,
+{"process", "parent", "pid", "at"} for each new process, {"ended", "at"} for one that ends itself
+and {"event", "process", "at"} for what was done for the first time; last {"repeats": [[place of the
+event, times, last at], ...]}, {"calls": [[number, times, refused], ...]}, {"not_kept": n} and
+"end", without which the record was cut short. Times are in seconds since the call began.
+"""
+
+import json
+import os
+from typing import Any, cast
+
+from watch_memory import shown
+
+Event = dict[str, Any]
+
+MOST_EVENTS = 50_000
+MOST_BYTES = 24 << 20
+"""Of all lines of events together."""
+FLUSH_BYTES = 1 << 15
+REPEATS_IN_A_LINE = 1000
+
+
+class _Seen:
+    """What was seen once or more."""
+
+    __slots__ = ("last_at", "place", "times")
+
+    def __init__(self, place: int) -> None:
+        self.place, self.times, self.last_at = place, 1, 0.0
+
+
+class Log:
+    """Writes each thing once, and how often it came at the end: a loop does not flood the host."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Write to a descriptor, which waits for its reader."""
+        self._descriptor = descriptor
+        self._buffer = bytearray()
+        self._left_bytes = MOST_BYTES
+        self._seen: dict[tuple[object, ...], _Seen] = {}
+        self._calls: dict[int, list[int]] = {}
+        self._not_kept = 0
+
+    def say(self, document: object) -> None:
+        """Write a line at once."""
+        self._append(document)
+        self._flush()
+
+    def process(self, serial: int, parent: int | None, pid: int, at: float) -> None:
+        """Write down a process that was not seen before."""
+        said = {"process": serial, "parent": parent, "pid": pid, "at": round(at, 6)}
+        self._append_bounded(said)
+
+    def ended(self, serial: int, at: float) -> None:
+        """Write down that a process ends itself."""
+        self._append_bounded({"ended": serial, "at": round(at, 6)})
+
+    def event(self, serial: int, at: float, event: Event) -> None:
+        """Write down what a process did, or that it did it again."""
+        key = (serial, *map(_hashable, event.values()))
+        if seen := self._seen.get(key):
+            seen.times += 1
+            seen.last_at = round(at, 6)
+            return
+        document = {"event": _printable(event), "process": serial, "at": round(at, 6)}
+        if len(self._seen) < MOST_EVENTS and self._append_bounded(document):
+            self._seen[key] = _Seen(len(self._seen))
+        else:
+            self._not_kept += 1
+
+    def call(self, number: int, *, is_refused: bool) -> None:
+        """Count a system call."""
+        counts = self._calls.setdefault(number, [0, 0])
+        counts[0] += 1
+        counts[1] += is_refused
+
+    def end(self) -> None:
+        """Write what was counted."""
+        again = [
+            [seen.place, seen.times, seen.last_at] for seen in self._seen.values() if seen.times > 1
+        ]
+        for start in range(0, len(again), REPEATS_IN_A_LINE):
+            self._append({"repeats": again[start : start + REPEATS_IN_A_LINE]})
+        self._append({"calls": [[number, *counts] for number, counts in self._calls.items()]})
+        self._append({"not_kept": self._not_kept})
+        self.say("end")
+
+    def _append_bounded(self, document: Event) -> bool:
+        """Write a line if there is room left for it."""
+        size = self._append(document) if self._left_bytes > 0 else 0
+        self._left_bytes -= size
+        return size > 0
+
+    def _append(self, document: object) -> int:
+        line = json.dumps(document).encode() + b"\n"
+        self._buffer += line
+        if len(self._buffer) > FLUSH_BYTES:
+            self._flush()
+        return len(line)
+
+    def _flush(self) -> None:
+        while self._buffer:
+            del self._buffer[: os.write(self._descriptor, self._buffer)]
+
+
+def _printable(event: Event) -> Event:
+    return {key: _shown(value) for key, value in event.items()}
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, str):
+        return shown(value)
+    return (
+        [_shown(each) for each in _words(cast("object", value))]
+        if isinstance(value, list)
+        else value
+    )
+
+
+def _hashable(value: object) -> object:
+    return tuple(_words(cast("object", value))) if isinstance(value, list) else value
+
+
+def _words(value: object) -> list[str]:
+    return cast("list[str]", value)

@@ -1,0 +1,205 @@
+"""The watcher: writes down what one guest asks of the kernel, seccomp_unotify(2).
+
+    __main__.py watcher DESCRIPTOR
+
+On the host's side, one for each watched call, and with no right but over guests. A guest's call
+that is watched waits in the kernel until the watcher has answered. The answer is what the filter
+says of the call's registers (watch_filter.py), and nothing that is read here changes it: an allowed
+call is let on, to be decided by the mounts, Landlock and the namespaces; a refused one fails. If
+the watcher ends, its end closes the listener, and every call that it would see fails, ENOSYS.
+
+Standard input has the configuration, JSON to its end. Standard output gets the record, one JSON
+document a line, as runners/watch_log.py has it. DESCRIPTOR is a pidfd of the guest's PID 1, which
+has the listener as the descriptor that the configuration names.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import struct
+import sys
+import time
+from typing import Any, NamedTuple
+
+import identity
+import kernel
+import watch_calls
+import watch_files
+from watch_files import Asked, Event, Reader
+from watch_filter import CALL, Filter
+from watch_log import Log
+from watch_memory import Unreadable
+from watch_network import Network
+from watch_places import Places
+from watch_processes import MAIN, Process, Processes
+
+RECEIVE, SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h: SECCOMP_IOCTL_NOTIF_*
+STILL_WAITS, SET_FLAGS = 0x40082102, 0x40082104
+SYNC_WAKE_UP = 1
+CONTINUE = 1
+NOTIFICATION = struct.Struct("=QII64s")
+ANSWER = struct.Struct("=QqiI")
+BEGIN = "/run/sandbox/begin"
+"""A name that a guest asks for just before its call begins; what it did before was ours."""
+MARKING = {"access": 0, "faccessat": 1, "faccessat2": 1}
+"""Calls by which it may ask, and the register with the name."""
+
+
+def main(pidfd: int) -> None:
+    """Watch until nobody is left to watch."""
+    configuration = json.loads(sys.stdin.buffer.read())
+    if os.geteuid() == 0:
+        # As the owner of the guests' user namespaces it may read their memory; and that is all.
+        identity.become(configuration["user"])
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listener = kernel.syscall("pidfd_getfd", pidfd, configuration["listener"], 0)
+    os.close(pidfd)
+    Watcher(listener, configuration).serve()
+
+
+class Waiting(NamedTuple):
+    """A call that waits, as the kernel tells of it: struct seccomp_notif."""
+
+    cookie: int
+    thread: int
+    number: int
+    arguments: tuple[int, ...]
+    call: bytes
+
+    @classmethod
+    def read(cls, notification: bytes | bytearray) -> "Waiting":
+        """Take it apart."""
+        cookie, thread, _, call = NOTIFICATION.unpack(notification)
+        number, _, _, *arguments = CALL.unpack(call)
+        return cls(cookie, thread, number, tuple(arguments), call)
+
+
+class Watcher:
+    """Takes one waiting call after the other: reads it, writes it down, answers it."""
+
+    def __init__(self, listener: int, configuration: dict[str, Any]) -> None:
+        """Take the listener, and tell the host that it watches."""
+        self._listener = listener
+        self._filter = Filter(bytes.fromhex(configuration["filter"]))
+        self._names = {number: name for name, number in configuration["numbers"].items()}
+        network = Network(is_closed=configuration["own_network"])
+        readers = watch_files.READERS | watch_calls.READERS | network.readers
+        self._readers = {
+            number: readers[name] for number, name in self._names.items() if name in readers
+        }
+        self._log = Log(sys.stdout.fileno())
+        self._processes = Processes()
+        self._places: Places | None = None
+        self._programs = configuration["programs"]
+        self._begun_at = 0.0
+        self._set_sync_wake_up()
+        self._log.say("ready")
+
+    def _set_sync_wake_up(self) -> None:
+        """Have the kernel switch to the guest at once, where it can (6.6): a third less waiting."""
+        libc = ctypes.CDLL(None)
+        libc.ioctl(self._listener, ctypes.c_ulong(SET_FLAGS), ctypes.c_ulong(SYNC_WAKE_UP))
+
+    def serve(self) -> None:
+        """Answer calls until all who could make one are dead."""
+        events = select.poll()
+        events.register(self._listener, select.POLLIN)
+        while True:
+            ((_, event),) = events.poll()
+            if event & select.POLLIN:
+                self._take()
+            elif event & select.POLLHUP:
+                break
+        self._log.end()
+
+    def _take(self) -> None:
+        notification = bytearray(NOTIFICATION.size)
+        try:
+            fcntl.ioctl(self._listener, RECEIVE, notification)
+        except OSError:  # who asked has died meanwhile
+            return
+        asked = Waiting.read(notification)
+        is_allowed, error = self._filter.decide(asked.call)
+        try:
+            self._see(asked, error=None if is_allowed else error)
+        finally:  # whatever went wrong in the reading, the guest gets what the filter says
+            answer = (0, CONTINUE) if is_allowed else (-error, 0)
+            self._answer(ANSWER.pack(asked.cookie, 0, *answer))
+
+    def _answer(self, answer: bytes) -> None:
+        try:
+            fcntl.ioctl(self._listener, SEND, answer)
+        except OSError:  # ditto
+            return
+
+    def _see(self, asked: Waiting, *, error: int | None) -> None:
+        """Write a call down. error: what it gets, where it is refused."""
+        process = self._processes.of(asked.thread)
+        if process is None or not self._has_begun(process, asked):
+            return
+        at = time.monotonic() - self._begun_at
+        name = self._names.get(asked.number, "")
+        if not process.is_written_down:
+            process.is_written_down = True
+            self._log.process(process.serial, process.parent, process.number, at)
+        self._log.call(asked.number, is_refused=error is not None)
+        if error is not None:
+            refused = {"kind": "system_call", "number": asked.number, "error": error}
+            self._log.event(process.serial, at, {**refused, "outcome": "refused"})
+        if name == "exit_group":
+            self._log.ended(process.serial, at)
+            self._processes.end(process)
+        elif reader := self._readers.get(asked.number):
+            self._read(reader, process, asked, at, is_refused=error is not None)
+        if name in {"execve", "execveat"}:
+            process.forget_memory()
+
+    def _read(
+        self, reader: Reader, process: Process, asked: Waiting, at: float, *, is_refused: bool
+    ) -> None:
+        """Write down what a call is about, if it still waits when all of it has been read."""
+        try:
+            events = self._events(reader, process, asked)
+        except (OSError, Unreadable):
+            # It became another program, or the number was another's before: ask again, once.
+            self._processes.forget(asked.thread)
+            if (again := self._processes.of(asked.thread)) is None:
+                return
+            try:
+                events = self._events(reader, again, asked)
+            except (OSError, Unreadable):  # it points nowhere: the kernel says EFAULT
+                return
+        if self._still_waits(asked):
+            for event in events:
+                seen = {**event, "outcome": "refused"} if is_refused else event
+                self._log.event(process.serial, at, seen)
+
+    def _events(self, reader: Reader, process: Process, asked: Waiting) -> list[Event]:
+        if self._places is None:
+            self._places = Places(asked.thread, self._programs)
+        return list(reader(Asked(asked.thread, process, asked.arguments, self._places)))
+
+    def _has_begun(self, process: Process, asked: Waiting) -> bool:
+        """Say whether the call has begun: what its process did before, to start, was ours."""
+        if self._begun_at:
+            return True
+        if process.number == MAIN and self._names.get(asked.number) in MARKING:
+            with contextlib.suppress(OSError, Unreadable):
+                place = asked.arguments[MARKING[self._names[asked.number]]]
+                if process.memory().text(place) == BEGIN:
+                    self._begun_at = time.monotonic()
+                    self._log.say({"begun": self._begun_at})
+        return False
+
+    def _still_waits(self, asked: Waiting) -> bool:
+        """Say whether what was read was of who asked: its number cannot be another's meanwhile."""
+        try:
+            fcntl.ioctl(self._listener, STILL_WAITS, struct.pack("=Q", asked.cookie))
+        except OSError:
+            return False
+        return True
