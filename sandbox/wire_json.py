@@ -42,7 +42,7 @@ def decode_json(body: Body, *, depth: int) -> Json:
     """
     marks = _marks(body)
     # Before the parser, which recurses over lists and takes quadratic time over long integers.
-    if _deepest(marks) > depth:
+    if marks.count(b"[") + marks.count(b"{") > depth and _deepest(marks) > depth:
         refuse(f"it is nested more than {depth} deep")
     if len(body) > _DIGITS and _has_long_number(body):
         refuse(f"a number has more than {_DIGITS} digits")

@@ -6,7 +6,7 @@ import struct
 import time
 from typing import Final
 
-__all__ = ["Alarm"]
+__all__ = ["make_alarm", "set_alarm"]
 
 TIMERFD_CLOEXEC: Final = 0o2000000  # timerfd_create(2)
 LEAST_SECONDS: Final = 1e-6
@@ -16,24 +16,19 @@ _TIME: Final = struct.Struct("=qqqq")
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-class Alarm:
-    """A timer behind a descriptor, which whoever is given it reads as soon as it rings."""
+def make_alarm() -> int:
+    """Make one that is not set; who has its descriptor reads from it once it rings.
 
-    def __init__(self) -> None:
-        """Make one that is not set. Raises OSError."""
-        self.descriptor = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, TIMERFD_CLOEXEC))
+    Raises OSError.
+    """
+    return _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, TIMERFD_CLOEXEC))
 
-    def ring_in(self, seconds: float) -> None:
-        """Have it ring once, after so long; an earlier setting is void, timerfd_settime(2)."""
-        whole, part = divmod(max(seconds, LEAST_SECONDS), 1)
-        when = _TIME.pack(0, 0, int(whole), int(part * 1e9))
-        _checked(_libc.timerfd_settime(self.descriptor, 0, when, None))
 
-    def close(self) -> None:
-        """Let go of it: whoever was given it keeps it as it is set."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-        self.descriptor = -1
+def set_alarm(alarm: int, seconds: float) -> None:
+    """Have it ring once, after so long; an earlier setting is void, timerfd_settime(2)."""
+    whole, part = divmod(max(seconds, LEAST_SECONDS), 1)
+    when = _TIME.pack(0, 0, int(whole), int(part * 1e9))
+    _checked(_libc.timerfd_settime(alarm, 0, when, None))
 
 
 def _checked(result: int) -> int:

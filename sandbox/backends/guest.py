@@ -10,12 +10,12 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import anyio
 import anyio.to_thread
 
-from sandbox.backends.alarm import Alarm
+from sandbox.backends.alarm import make_alarm, set_alarm
 from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting, Stream
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import Channels
@@ -44,7 +44,6 @@ SHARED_BYTES: Final = 16 << 20
 """What a guest's process may have in memory that is the zygote's."""
 COIN_SECONDS: Final = 0.05
 """So near its deadline a call that used up its processor time counts as late."""
-STREAMS: Final[tuple[Stream, Stream]] = ("stdout", "stderr")
 OWN_FILES: Final = 4
 """Inodes of the scratch space that are there before the guest is."""
 
@@ -66,7 +65,7 @@ class Guest:
         self._status, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status.setblocking(False)
         self._channels.on_ready(self._status.fileno(), self._take_status)
-        self._pidfd = self._work_folder = -1
+        self._pidfd = self._work_folder = self._alarm = -1
         self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
         self._is_locked_down = self._is_killed = self._is_given_back = False
@@ -77,7 +76,6 @@ class Guest:
         self._listener = b""  # of a watched guest: where its PID 1 has what to watch it by
         self._used_by_the_dead = TreeUsage()
         self._meter: Meter | None = None
-        self._alarm: Alarm | None = None
         self._heard = Heard(self._quota)
 
     # Bringing it up
@@ -86,11 +84,11 @@ class Guest:
         """Ask the zygote for it; it comes up by itself. Raises EngineFault."""
         theirs = self._make_pipes()
         try:
-            self._alarm = Alarm()
+            self._alarm = make_alarm()
             if self._group:
                 self._group.open_counters()
                 theirs += self._group.open_entrances()
-            await self._zygote.request([self._theirs.fileno(), self._alarm.descriptor, *theirs])
+            await self._zygote.request([self._theirs.fileno(), self._alarm, *theirs])
         except OSError as error:
             message = f"a guest cannot be started: {error}"
             raise EngineFault(message) from error
@@ -102,7 +100,7 @@ class Guest:
     def _make_pipes(self) -> list[int]:
         """Make its pipes; give its ends: stdin, stdout, stderr, payload, answer."""
         self._stdin, stdin = self._channels.make_writer(has_name=True)
-        takers = [partial(self._take_output, name) for name in STREAMS]
+        takers = [partial(self._take_output, name) for name in get_args(Stream)]
         outputs = [self._channels.make_reader(take, has_name=True) for take in takers]
         self._payload, payload = self._channels.make_writer()
         return [stdin, *outputs, payload, self._make_answer_channel()]
@@ -144,8 +142,8 @@ class Guest:
 
     def _let_live(self, seconds: float) -> None:
         """Have the zygote end it after so long, whatever becomes of this program."""
-        if self._alarm:
-            self._alarm.ring_in(seconds)
+        if self._alarm >= 0:
+            set_alarm(self._alarm, seconds)
 
     async def finish(self) -> Sighting:
         """See the call through to the death of its last process, and say what was seen."""
@@ -390,11 +388,9 @@ class Guest:
         self._channels.close()
         self._status.close()
         self._theirs.close()
-        if self._alarm:
-            self._alarm.close()
-        for descriptor in (self._pidfd, self._work_folder):
+        for descriptor in (self._pidfd, self._work_folder, self._alarm):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._pidfd = self._work_folder = -1
+        self._pidfd = self._work_folder = self._alarm = -1
         if self._group:
             self._group.give_back()

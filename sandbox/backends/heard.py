@@ -46,6 +46,7 @@ class Heard:
             limit_bytes + (EVIDENCE_BYTES if is_watched else 0), takes_evidence=is_watched
         )
         self._partial: list[Json] = []
+        self._claim: Claim | None = None
 
     def take_output(self, stream: Stream, chunk: bytes) -> None:
         """Keep output and pass it on."""
@@ -78,6 +79,8 @@ class Heard:
             self._partial.append(value)
             if self.on_partial:
                 self.on_partial(value)
+        if self._frames.answer is not None and self._claim is None:
+            self._claim = self._parse()  # now, while the guest is on its way out
 
     def hush(self) -> None:
         """Tell nobody any more."""
@@ -106,6 +109,9 @@ class Heard:
         """Read what the guest claims; its own side keeps to the quota, so what is over it lies."""
         if self.is_broken and self._frames.answer is not None:
             return NoAnswer("the answer is not this turn's")
+        return self._claim if self._claim and not self._frames.broken else self._parse()
+
+    def _parse(self) -> Claim:
         claim = parse_answer(
             self._frames, depth=self._quota.result_depth, skip_bytes=len(self.token)
         )
