@@ -65,6 +65,8 @@ def _leave_low_numbers(control: int) -> int:
     moved = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, MOST_DESCRIPTORS)
     for number in range(STDERR + 1, MOST_DESCRIPTORS):
         os.dup2(STDERR, number, inheritable=False)
+    if control >= MOST_DESCRIPTORS:
+        os.close(control)
     return moved
 
 
