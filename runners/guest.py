@@ -42,8 +42,7 @@ REHEARSAL = json.dumps(
 
 HASTE_SECONDS = 0.002
 """A call that is there so soon had nothing parked for it: it is not kept waiting any longer."""
-UNTIL_SETTLED = 20
-"""So often the interpreter looks at code before it stops rewriting it for what it meets there."""
+UNTIL_SETTLED = 20  # as in init.py
 
 Call = dict[str, Any]
 

@@ -52,6 +52,7 @@ def main(control_descriptor: int) -> None:
     try:
         configuration = json.loads(control.recv(MESSAGE_BYTES))
         walls = _make_walls(configuration)
+        init.rehearse()
         warm_up(configuration)
     except Exception as fault:  # noqa: BLE001 - a preload may raise anything; the host is told
         control.send(json.dumps({"fault": str(fault)}).encode())
