@@ -121,7 +121,11 @@ class Review(_Frozen):
     @property
     def severity(self) -> Severity:
         """The worst of all findings; "info" where there is none."""
-        return max((each.severity for each in self.findings), key=SEVERITIES.index, default="info")
+        worst: Severity = "info"
+        for finding in self.findings:
+            if SEVERITIES.index(finding.severity) > SEVERITIES.index(worst):
+                worst = finding.severity
+        return worst
 
     def to_json(self) -> str:
         """Give it as JSON."""
