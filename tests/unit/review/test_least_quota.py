@@ -51,9 +51,10 @@ def test_bytes_are_rounded_up_to_powers_of_two_and_halves_between(
     ("key", "changes", "expected"),
     [
         ("wall_seconds", {"wall_seconds": 2.6}, 10),
-        ("wall_seconds", {"wall_seconds": 0.01}, 1),
+        ("wall_seconds", {"wall_seconds": 0.01}, 3),
         ("wall_seconds", {"wall_seconds": 55.0}, 60),
         ("cpu_seconds", {"cpu_seconds": 1.4}, 3),
+        ("cpu_seconds", {"cpu_seconds": 0.01}, 1),
         ("memory_bytes", {"peak_memory_bytes": 50 * MIB}, 128 * MIB),
         ("memory_bytes", {"peak_memory_bytes": 5 * MIB}, 64 * MIB),
         ("memory_bytes", {"peak_memory_bytes": 900 * MIB}, GIB),
