@@ -1,6 +1,7 @@
 """The quota that runs would have done with: what they used at most, twice, rounded up."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -264,12 +265,12 @@ def _inner(value: Any) -> list[Any]:
 
 
 def _opened(run: Run) -> int:
-    """Count all that was ever opened: no more was open at once."""
-    return sum(
-        event.count
-        for event in run.record.events
-        if event.kind == "network" or (isinstance(event, FileEvent) and _opens(event))
-    ) + (run.record.not_kept)
+    """Count the most that one process ever opened: the quota is each process's own."""
+    opened: Counter[int] = Counter()
+    for event in run.record.events:
+        if event.kind == "network" or (isinstance(event, FileEvent) and _opens(event)):
+            opened[event.process] += event.count
+    return max(opened.values(), default=0) + run.record.not_kept
 
 
 def _opens(event: FileEvent) -> bool:

@@ -146,6 +146,12 @@ def test_what_nobody_measures_stays_only_where_it_may_be_needed(key: str, more: 
     assert (amount(key, run()), amount(key, more)) == (strict, base)
 
 
+def test_open_files_are_counted_for_each_process() -> None:
+    apart = [read("/data/x", count=100, process=number) for number in (1, 2)]
+
+    assert amount("open_files", run(*apart)) == Quota().open_files
+
+
 def test_processors_stay_where_more_than_one_was_used() -> None:
     base = Policy(quota=Quota(cpus=4))
     busy = run(usage=usage(wall_seconds=1.0, cpu_seconds=1.5))
