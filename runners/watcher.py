@@ -13,6 +13,7 @@ document a line, as runners/watch_log.py has it. DESCRIPTOR is a pidfd of the gu
 has the listener as the descriptor that the configuration names.
 """
 
+import _thread
 import contextlib
 import ctypes
 import fcntl
@@ -23,7 +24,7 @@ import select
 import struct
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import identity
 import kernel
@@ -41,6 +42,7 @@ RECEIVE, SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h: SECCOMP_IOCTL_NOTIF_*
 STILL_WAITS, SET_FLAGS = 0x40082102, 0x40082104
 SYNC_WAKE_UP = 1
 CONTINUE = 1
+RECEIVERS = 2
 NOTIFICATION = struct.Struct("=QII64s")
 ANSWER = struct.Struct("=QqiI")
 BEGIN = "/run/sandbox/begin"
@@ -97,6 +99,7 @@ class Watcher:
         self._places: Places | None = None
         self._programs = configuration["programs"]
         self._begun_at = 0.0
+        self._lock = _thread.allocate_lock()
         self._set_sync_wake_up()
         self._log.say("ready")
 
@@ -107,26 +110,32 @@ class Watcher:
 
     def serve(self) -> None:
         """Answer calls until all who could make one are dead."""
+        for _ in range(RECEIVERS):
+            _thread.start_new_thread(self._receive_on, ())
         events = select.poll()
-        events.register(self._listener, select.POLLIN)
-        while True:
-            ((_, event),) = events.poll()
-            if event & select.POLLIN:
-                self._take()
-            elif event & select.POLLHUP:
-                break
-        self._log.end()
+        events.register(self._listener, 0)  # its end is told unasked, as POLLHUP
+        events.poll()
+        with self._lock:
+            self._log.end()
+        os._exit(0)
 
-    def _take(self) -> None:
-        notification = bytearray(NOTIFICATION.size)
-        try:
-            fcntl.ioctl(self._listener, RECEIVE, notification)
-        except OSError:  # who asked has died meanwhile
-            return
-        asked = Waiting.read(notification)
+    def _receive_on(self) -> NoReturn:
+        """Take one call after the other, waiting for the next within the kernel.
+
+        From when a call is taken on, no signal can interrupt it; before that one can, and a call
+        that never fails so would. So a thread always waits there, while another is at work.
+        """
+        while True:
+            notification = bytearray(NOTIFICATION.size)
+            with contextlib.suppress(OSError):  # who asked has died meanwhile
+                fcntl.ioctl(self._listener, RECEIVE, notification)
+                self._take(Waiting.read(notification))
+
+    def _take(self, asked: Waiting) -> None:
         is_allowed, error = self._filter.decide(asked.call)
         try:
-            self._see(asked, error=None if is_allowed else error)
+            with self._lock:
+                self._see(asked, error=None if is_allowed else error)
         finally:  # whatever went wrong in the reading, the guest gets what the filter says
             answer = (0, CONTINUE) if is_allowed else (-error, 0)
             self._answer(ANSWER.pack(asked.cookie, 0, *answer))
