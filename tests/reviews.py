@@ -185,7 +185,11 @@ def hostile() -> Review:
         ),
         findings=hostile_findings(record),
         least_policy=LEAST_POLICY,
+        least_differences=("run 1: it was not allowed to list /proc, and ended all the same",),
     )
+
+
+SMALL_USAGE = Usage(wall_seconds=0.8, cpu_seconds=0.4, peak_memory_bytes=24 << 20)
 
 
 def _plain(name: str, record: Record, **changes: object) -> Review:
@@ -196,7 +200,7 @@ def _plain(name: str, record: Record, **changes: object) -> Review:
         "policy_fingerprint": "dbcfc91ccd0c5856",
         "policy_says": POLICY_SAYS,
         "reviewed_at": "2026-11-24T09:31:07Z",
-        "runs": (Run(input="", result=result(), record=record),),
+        "runs": (Run(input="", result=result(usage=SMALL_USAGE), record=record),),
         **changes,
     }
     return Review.model_validate(keys)

@@ -20,9 +20,9 @@ class Timeline {
   }
 
   parts() {
-    const strip = el("div.track-label", {}, "Whole run");
+    const strip = el("div.track-label.strip-label", {}, this.rangeText, this.zoomButtons());
     return [
-      el("div.track", {}, strip, el("div.track-plot", {}, this.brush.node)),
+      el("div.track.strip", {}, strip, el("div.track-plot", {}, this.brush.node)),
       el("div.track.axis", {}, el("div.track-label"), el("div.track-plot", {}, this.axis)),
       this.lanes.node,
       this.curves.map((curve) => curve.node),
@@ -31,22 +31,9 @@ class Timeline {
   }
 
   build() {
-    const button = (label, sign, act) =>
-      el("button.small", { type: "button", "aria-label": label, title: label, onclick: act }, sign);
-    const tools = el(
-      "div.timeline-tools",
-      {},
-      el("span.legend", {}, Object.keys(KINDS).map(legendOf), signs()),
-      el("span.zoom", {}, [
-        this.rangeText,
-        button("Zoom in", "+", () => this.zoom(0.5)),
-        button("Zoom out", "−", () => this.zoom(2)),
-        button("Show the whole run", "Whole run", () => this.reset()),
-      ]),
-    );
     fill(
       this.host,
-      tools,
+      el("p.legend", {}, Object.keys(KINDS).map(legendOf), signs()),
       this.tracks,
       this.noSamples,
       el("p.keys", { id: "timeline-keys" }, KEYS),
@@ -56,6 +43,16 @@ class Timeline {
     for (const curve of this.curves) {
       curve.canvas.addEventListener("pointermove", (event) => this.pointAt(event));
     }
+  }
+
+  zoomButtons() {
+    const button = (label, sign, act) =>
+      el("button.small", { type: "button", "aria-label": label, title: label, onclick: act }, sign);
+    return el("span.zoom", {}, [
+      button("Zoom in", "+", () => this.zoom(0.5)),
+      button("Zoom out", "−", () => this.zoom(2)),
+      button("Show the whole run", "Reset", () => this.reset()),
+    ]);
   }
 
   show(selection) {
@@ -71,6 +68,7 @@ class Timeline {
       width,
     );
     this.rangeText.textContent = this.sayRange();
+    for (const each of [this.crosshair, this.drag]) each.style.top = `${this.axisTop()}px`;
     this.brush.show(selection, this.scale.from, this.scale.to, width);
     this.drawAxis();
     this.lanes.show(selection, this.scale);
@@ -135,6 +133,10 @@ class Timeline {
   pointAt(event) {
     const x = event.clientX - this.axis.getBoundingClientRect().left;
     this.point(this.scale.at(x), x);
+  }
+
+  axisTop() {
+    return this.axis.parentElement.parentElement.offsetTop;
   }
 
   plotLeft() {
