@@ -13,7 +13,11 @@ class Timeline {
     this.drag = el("div.drag", { hidden: true });
     this.tip = el("div.tip", { hidden: true });
     this.rangeText = el("span.range-text");
-    this.noSamples = el("p.empty", {}, "No curves: what this run used was not sampled.");
+    this.noSamples = el(
+      "p.empty",
+      {},
+      "No curves: what this run used was not sampled, or only once.",
+    );
     this.tracks = el("div.tracks", {}, this.parts());
     this.build();
     new ResizeObserver(() => this.resized()).observe(this.tracks);
@@ -76,9 +80,10 @@ class Timeline {
   }
 
   showCurves(run) {
-    this.noSamples.hidden = run.samples.length > 0;
+    const isSampled = run.samples.length > 1;
+    this.noSamples.hidden = isSampled;
     for (const curve of this.curves) {
-      curve.node.hidden = !run.samples.length;
+      curve.node.hidden = !isSampled;
       curve.show(run, this.scale);
     }
   }
@@ -90,7 +95,7 @@ class Timeline {
 
   sayRange() {
     const step = this.scale.step() / 10;
-    return `${seconds(this.scale.from, step)} – ${seconds(this.scale.to, step)}`;
+    return `${seconds(this.scale.from, step).slice(0, -2)} – ${seconds(this.scale.to, step)}`;
   }
 
   drawAxis() {
