@@ -105,8 +105,10 @@ class Timeline {
     context.fillStyle = colours.soft;
     const step = this.scale.step();
     for (const tick of this.scale.ticks()) {
-      const x = Math.min(this.width - 22, Math.max(18, this.scale.x(tick)));
-      context.fillText(seconds(tick, step), x, 14);
+      const label = seconds(tick, step);
+      const half = label.length * 3.3;
+      const x = Math.min(this.width - half, Math.max(half, this.scale.x(tick)));
+      context.fillText(label, x, 14);
     }
   }
 
@@ -207,7 +209,7 @@ function tipLine(event) {
     "div.tip-line",
     {},
     icon(KINDS[event.kind].icon, `kind-${event.kind}`),
-    el("span.tip-at", {}, seconds(event.at)),
+    el("span.tip-at", {}, moment(event.at)),
     el("span.tip-what", {}, event.what.slice(0, 160)),
     event.outcome === "allowed" ? "" : badge(event.outcome),
   );
