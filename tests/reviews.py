@@ -104,15 +104,13 @@ HOSTILE_FINDINGS: tuple[tuple[str, Severity, str, tuple[str, ...]], ...] = (
     (
         "runs-what-it-wrote",
         "high",
-        "It started a program that it had written itself.: What runs then is not what was reviewed,"
-        " and it hid in a folder whose name begins with a dot.",
+        "It started a program that it had written itself.: What runs is not what was reviewed.",
         ('"/tmp/.cache/kworkerd"',),
     ),
     (
         "reads-credentials",
         "high",
-        "It looked for keys and passwords.: A tool for invoices has no use for the SSH keys and"
-        " cloud credentials of whoever runs it.",
+        "It looked for keys and passwords.: A tool for invoices has no use for SSH keys.",
         (".ssh/", ".aws/", ".netrc", "/etc/shadow", "/environ"),
     ),
     (
@@ -124,15 +122,13 @@ HOSTILE_FINDINGS: tuple[tuple[str, Severity, str, tuple[str, ...]], ...] = (
     (
         "reaches-out",
         "medium",
-        "It tried to reach addresses that its description does not name.: Data may leave, and"
-        " orders may come in.",
+        "It tried to reach addresses that nobody named.: Data may leave, and orders come in.",
         ('"network"',),
     ),
     (
         "reads-secret-names",
         "medium",
-        "It asked for variables that are named like secrets.: Whether it would send them cannot be"
-        " seen without a network.",
+        "It read variables that are named like secrets.: Would it send them, with a network?",
         ("SECRET", "TOKEN", "API_KEY"),
     ),
     (
