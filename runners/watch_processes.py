@@ -22,8 +22,8 @@ class Identity(NamedTuple):
 class Process:
     """A process of the guest."""
 
-    def __init__(self, serial: int, parent: int | None, identity: Identity) -> None:
-        """serial: its number in the record, from 1. parent: likewise, None where not known."""
+    def __init__(self, serial: int, parent: "Process | None", identity: Identity) -> None:
+        """serial: its number in the record, from 1. parent: None for our own PID 1."""
         self.serial = serial
         self.parent = parent
         self.identity = identity
@@ -95,9 +95,10 @@ class Processes:
         process = self._by_process.get(identity.process)
         if process is None or process.identity != identity:
             self._make_room()
+            # First the parent, which may have done nothing yet but fork.
+            parent = self._by_process.get(identity.parent) or self.of(identity.parent)
             self._serials += 1
-            parent = self._by_process.get(identity.parent)
-            process = Process(self._serials, parent.serial if parent else None, identity)
+            process = Process(self._serials, parent, identity)
             self._by_process[identity.process] = process
         self._by_thread[thread] = process
         return process

@@ -153,9 +153,7 @@ class Watcher:
             return
         at = time.monotonic() - self._begun_at
         name = self._names.get(asked.number, "")
-        if not process.is_written_down:
-            process.is_written_down = True
-            self._log.process(process.serial, process.parent, process.number, at)
+        self._write_down(process, at)
         self._log.call(asked.number, is_refused=error is not None)
         if error is not None:
             refused = {"kind": "system_call", "number": asked.number, "error": error}
@@ -167,6 +165,16 @@ class Watcher:
             self._read(reader, process, asked, at, is_refused=error is not None)
         if name in {"execve", "execveat"}:
             process.forget_memory()
+
+    def _write_down(self, process: Process, at: float) -> None:
+        """Write down a process, and first those that it descends from, if they are new."""
+        if process.is_written_down:
+            return
+        process.is_written_down = True
+        if process.parent:
+            self._write_down(process.parent, at)
+        parent = process.parent.serial if process.parent else None
+        self._log.process(process.serial, parent, process.number, at)
 
     def _read(
         self, reader: Reader, process: Process, asked: Waiting, at: float, *, is_refused: bool
