@@ -237,6 +237,8 @@ def _hash(call: Call, places: Places) -> str:
         case Command():
             return command_hash(call.argv[0], places, given=call.files)
         case Function(pickled=b""):
+            if call.name.partition(":")[0] in sys.builtin_module_names:
+                return source_hash(f"{call.name} of Python {sys.version}")
             here = [""] if _is_own(call) else []
             return named_function_hash(call.name, [*here, *_folders(places)])
         case _:
@@ -261,4 +263,5 @@ def _is_own(call: Function) -> bool:
 
 def _folders(places: Places) -> list[str]:
     """Give where a guest looks for modules, on the host."""
-    return [*places.packages, str(Path(json.__file__).parent.parent)]
+    standard = Path(json.__file__).parent.parent
+    return [*places.packages, str(standard), str(standard / "lib-dynload")]
