@@ -8,6 +8,7 @@ from watch_places import link
 INIT, MAIN = 1, 2
 """Numbers in the guest's pid namespace: our own PID 1, and the call."""
 MOST_OPEN = 256
+MOST_ANCESTORS = 32
 MOST_THREADS = 4096
 
 
@@ -22,8 +23,8 @@ class Identity(NamedTuple):
 class Process:
     """A process of the guest."""
 
-    def __init__(self, serial: int, parent: int | None, identity: Identity) -> None:
-        """serial: its number in the record, from 1. parent: likewise, None where not known."""
+    def __init__(self, serial: int, parent: "Process | None", identity: Identity) -> None:
+        """serial: its number in the record, from 1. parent: None for our own PID 1."""
         self.serial = serial
         self.parent = parent
         self.identity = identity
@@ -68,15 +69,18 @@ class Processes:
         self._by_process: dict[int, Process] = {}
         self._serials = 0
 
-    def of(self, thread: int) -> Process | None:
-        """Give the process of a thread; None for our own PID 1, and for one that is gone."""
+    def of(self, thread: int, *, ancestors: int = MOST_ANCESTORS) -> Process | None:
+        """Give the process of a thread; None for our own PID 1, and for one that is gone.
+
+        ancestors: how many of those that it descends from are looked up, if they are not known.
+        """
         if known := self._by_thread.get(thread):
             return known
         try:
             identity = _identify(thread)
         except OSError:
             return None
-        return None if identity.inner == INIT else self._add(thread, identity)
+        return None if identity.inner == INIT else self._add(thread, identity, ancestors)
 
     def forget(self, thread: int) -> None:
         """Ask again who a thread is: its number may have been another's, who was killed."""
@@ -91,13 +95,16 @@ class Processes:
             thread: each for thread, each in self._by_thread.items() if each is not process
         }
 
-    def _add(self, thread: int, identity: Identity) -> Process:
+    def _add(self, thread: int, identity: Identity, ancestors: int) -> Process:
         process = self._by_process.get(identity.process)
         if process is None or process.identity != identity:
             self._make_room()
-            self._serials += 1
+            # First the parent, which may have done nothing yet but fork.
             parent = self._by_process.get(identity.parent)
-            process = Process(self._serials, parent.serial if parent else None, identity)
+            if parent is None and ancestors:
+                parent = self.of(identity.parent, ancestors=ancestors - 1)
+            self._serials += 1
+            process = Process(self._serials, parent, identity)
             self._by_process[identity.process] = process
         self._by_thread[thread] = process
         return process

@@ -13,6 +13,7 @@ document a line, as runners/watch_log.py has it. DESCRIPTOR is a pidfd of the gu
 has the listener as the descriptor that the configuration names.
 """
 
+import _thread
 import contextlib
 import ctypes
 import fcntl
@@ -23,14 +24,14 @@ import select
 import struct
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import identity
 import kernel
 import watch_calls
 import watch_files
 from watch_files import Asked, Event, Reader
-from watch_filter import CALL, Filter
+from watch_filter import CALL, Decision, Filter
 from watch_log import Log
 from watch_memory import Unreadable
 from watch_network import Network
@@ -38,9 +39,10 @@ from watch_places import Places
 from watch_processes import MAIN, Process, Processes
 
 RECEIVE, SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h: SECCOMP_IOCTL_NOTIF_*
-STILL_WAITS, SET_FLAGS = 0x40082102, 0x40082104
+SET_FLAGS = 0x40082104
 SYNC_WAKE_UP = 1
 CONTINUE = 1
+RECEIVERS = 2
 NOTIFICATION = struct.Struct("=QII64s")
 ANSWER = struct.Struct("=QqiI")
 BEGIN = "/run/sandbox/begin"
@@ -79,6 +81,14 @@ class Waiting(NamedTuple):
         return cls(cookie, thread, number, tuple(arguments), call)
 
 
+class Seen(NamedTuple):
+    """What was read of a call while it waited."""
+
+    process: Process
+    at: float
+    events: list[Event]
+
+
 class Watcher:
     """Takes one waiting call after the other: reads it, writes it down, answers it."""
 
@@ -97,6 +107,7 @@ class Watcher:
         self._places: Places | None = None
         self._programs = configuration["programs"]
         self._begun_at = 0.0
+        self._lock = _thread.allocate_lock()
         self._set_sync_wake_up()
         self._log.say("ready")
 
@@ -107,77 +118,99 @@ class Watcher:
 
     def serve(self) -> None:
         """Answer calls until all who could make one are dead."""
+        for _ in range(RECEIVERS):
+            _thread.start_new_thread(self._receive_on, ())
         events = select.poll()
-        events.register(self._listener, select.POLLIN)
-        while True:
-            ((_, event),) = events.poll()
-            if event & select.POLLIN:
-                self._take()
-            elif event & select.POLLHUP:
-                break
-        self._log.end()
+        events.register(self._listener, 0)  # its end is told unasked, as POLLHUP
+        events.poll()
+        with self._lock:
+            self._log.end()
+        os._exit(0)
 
-    def _take(self) -> None:
-        notification = bytearray(NOTIFICATION.size)
+    def _receive_on(self) -> NoReturn:
+        """Take one call after the other, waiting for the next within the kernel.
+
+        From when a call is taken on, no signal can interrupt it; before that one can, and a call
+        that never fails so would. So a thread always waits there, while another is at work.
+        """
         try:
-            fcntl.ioctl(self._listener, RECEIVE, notification)
+            while True:
+                notification = bytearray(NOTIFICATION.size)
+                with contextlib.suppress(OSError):  # who asked has died meanwhile
+                    fcntl.ioctl(self._listener, RECEIVE, notification)
+                    self._take(Waiting.read(notification))
+        finally:  # a fault of ours: with this process ends what it would not see
+            os._exit(1)
+
+    def _take(self, asked: Waiting) -> None:
+        """See a call, answer it, and write it down while its process goes on already."""
+        decision = self._filter.decide(asked.call)
+        seen = None
+        with self._lock:
+            try:
+                seen = self._see(asked)
+            finally:  # whatever went wrong in the reading, the guest gets what the filter says
+                has_waited = self._answer(asked, decision)
+            # Else what was read may be another's, who has the number of one that was killed.
+            if seen and has_waited:
+                self._write(seen, asked, decision)
+
+    def _answer(self, asked: Waiting, decision: Decision) -> bool:
+        """Answer a call as the filter says; say whether it still waited."""
+        answer = (0, CONTINUE) if decision.is_allowed else (-decision.error, 0)
+        try:
+            fcntl.ioctl(self._listener, SEND, ANSWER.pack(asked.cookie, 0, *answer))
         except OSError:  # who asked has died meanwhile
-            return
-        asked = Waiting.read(notification)
-        is_allowed, error = self._filter.decide(asked.call)
-        try:
-            self._see(asked, error=None if is_allowed else error)
-        finally:  # whatever went wrong in the reading, the guest gets what the filter says
-            answer = (0, CONTINUE) if is_allowed else (-error, 0)
-            self._answer(ANSWER.pack(asked.cookie, 0, *answer))
+            return False
+        return True
 
-    def _answer(self, answer: bytes) -> None:
-        try:
-            fcntl.ioctl(self._listener, SEND, answer)
-        except OSError:  # ditto
-            return
-
-    def _see(self, asked: Waiting, *, error: int | None) -> None:
-        """Write a call down. error: what it gets, where it is refused."""
+    def _see(self, asked: Waiting) -> Seen | None:
+        """Read what a call is about, before it goes on and changes it; None for what is ours."""
         process = self._processes.of(asked.thread)
         if process is None or not self._has_begun(process, asked):
-            return
+            return None
         at = time.monotonic() - self._begun_at
-        name = self._names.get(asked.number, "")
-        if not process.is_written_down:
-            process.is_written_down = True
-            self._log.process(process.serial, process.parent, process.number, at)
-        self._log.call(asked.number, is_refused=error is not None)
-        if error is not None:
-            refused = {"kind": "system_call", "number": asked.number, "error": error}
-            self._log.event(process.serial, at, {**refused, "outcome": "refused"})
-        if name == "exit_group":
-            self._log.ended(process.serial, at)
-            self._processes.end(process)
-        elif reader := self._readers.get(asked.number):
-            self._read(reader, process, asked, at, is_refused=error is not None)
-        if name in {"execve", "execveat"}:
+        reader = self._readers.get(asked.number)
+        events = self._read(reader, process, asked) if reader else []
+        if self._names.get(asked.number) in {"execve", "execveat"}:
             process.forget_memory()
+        return Seen(process, at, events)
 
-    def _read(
-        self, reader: Reader, process: Process, asked: Waiting, at: float, *, is_refused: bool
-    ) -> None:
-        """Write down what a call is about, if it still waits when all of it has been read."""
+    def _read(self, reader: Reader, process: Process, asked: Waiting) -> list[Event]:
         try:
-            events = self._events(reader, process, asked)
+            return self._events(reader, process, asked)
         except (OSError, Unreadable):
             # It became another program, or the number was another's before: ask again, once.
             self._processes.forget(asked.thread)
-            if (again := self._processes.of(asked.thread)) is None:
-                return
-            try:
-                events = self._events(reader, again, asked)
-            except (OSError, Unreadable):  # it points nowhere: the kernel says EFAULT
-                return
-        if self._still_waits(asked):
-            for event in events:
-                seen = {**event, "outcome": "refused"} if is_refused else event
-                self._log.event(process.serial, at, seen)
+            again = self._processes.of(asked.thread)
+        try:
+            return self._events(reader, again, asked) if again else []
+        except (OSError, Unreadable):  # it points nowhere: the kernel says EFAULT
+            return []
+
+    def _write(self, seen: Seen, asked: Waiting, decision: Decision) -> None:
+        process, at, events = seen
+        self._write_process(process, at)
+        self._log.call(asked.number, is_refused=not decision.is_allowed)
+        if not decision.is_allowed:
+            refused = {"kind": "system_call", "number": asked.number, "error": decision.error}
+            events = [refused, *events]
+        for event in events:
+            said = event if decision.is_allowed else {**event, "outcome": "refused"}
+            self._log.event(process.serial, at, said)
+        if self._names.get(asked.number) == "exit_group":
+            self._log.ended(process.serial, at)
+            self._processes.end(process)
+
+    def _write_process(self, process: Process, at: float) -> None:
+        """Write down a process, and first those that it descends from, if they are new."""
+        if process.is_written_down:
+            return
+        process.is_written_down = True
+        if process.parent:
+            self._write_process(process.parent, at)
+        parent = process.parent.serial if process.parent else None
+        self._log.process(process.serial, parent, process.number, at)
 
     def _events(self, reader: Reader, process: Process, asked: Waiting) -> list[Event]:
         if self._places is None:
@@ -195,11 +228,3 @@ class Watcher:
                     self._begun_at = time.monotonic()
                     self._log.say({"begun": self._begun_at})
         return False
-
-    def _still_waits(self, asked: Waiting) -> bool:
-        """Say whether what was read was of who asked: its number cannot be another's meanwhile."""
-        try:
-            fcntl.ioctl(self._listener, STILL_WAITS, struct.pack("=Q", asked.cookie))
-        except OSError:
-            return False
-        return True

@@ -69,7 +69,7 @@ class _Reading:
     naming: Naming
     events: list[Event] = field(default_factory=list[Event])
     places: list[Event | None] = field(default_factory=list[Event | None])
-    processes: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    processes: dict[int, SeenProcess] = field(default_factory=dict[int, SeenProcess])
     repeats: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
     calls: list[SystemCallCount] = field(default_factory=list[SystemCallCount])
     not_kept: int = 0
@@ -107,11 +107,15 @@ def _take(reading: _Reading, line: Json) -> None:
             reading.places.append(None)  # the place is taken, even if it does not fit
             reading.places[-1] = _event(reading.naming, {**event, "process": process, "at": at})
         case {"process": int(number), "parent": parent, "pid": pid, "at": at}:
-            reading.processes[number] = {"parent": parent, "pid": pid, "started_at": at}
+            said = {"number": number, "parent": parent, "pid": pid, "started_at": at}
+            reading.processes[number] = SeenProcess.model_validate(
+                {**said, "ended_at": None, "name": ""}
+            )
         case {"begun": float(at)}:
             reading.begun_at = at
-        case {"ended": int(number), "at": at}:
-            reading.processes[number]["ended_at"] = at
+        case {"ended": int(number), "at": float(at)}:
+            seen = reading.processes[number]
+            reading.processes[number] = seen.model_copy(update={"ended_at": at})
         case {"repeats": list(repeats)}:
             rows = cast("list[tuple[int, int, float]]", repeats)
             reading.repeats |= {place: (times, last) for place, times, last in rows}
@@ -200,7 +204,6 @@ def _processes(reading: _Reading, events: Sequence[Event], name: str) -> tuple[S
         if isinstance(event, ProgramEvent) and event.outcome == "allowed":
             names[event.process] = " ".join(event.argv)[:MOST_NAME_CHARACTERS] or event.path
     return tuple(
-        SeenProcess.model_validate({"ended_at": None, **each, "number": number, "name": name})
-        for number, each in reading.processes.items()
-        for name in [names.get(number, "")]
+        seen.model_copy(update={"name": names.get(number, "")})
+        for number, seen in reading.processes.items()
     )

@@ -100,64 +100,62 @@ def finding(rule: str, severity: Severity, says: str, *proved: Proof, count: int
     )
 
 
+HOSTILE_FINDINGS: tuple[tuple[str, Severity, str, tuple[str, ...]], ...] = (
+    (
+        "runs-what-it-wrote",
+        "high",
+        "It started a program that it had written itself.: What runs is not what was reviewed.",
+        ('"/tmp/.cache/kworkerd"',),
+    ),
+    (
+        "reads-credentials",
+        "high",
+        "It looked for keys and passwords.: A tool for invoices has no use for SSH keys.",
+        (".ssh/", ".aws/", ".netrc", "/etc/shadow", "/environ"),
+    ),
+    (
+        "hidden-code",
+        "high",
+        "It decoded text and ran it as code.: Nobody can read in the source what it does.",
+        ('"decode"', '"exec"', '"unpickle"'),
+    ),
+    (
+        "reaches-out",
+        "medium",
+        "It tried to reach addresses that nobody named.: Data may leave, and orders come in.",
+        ('"network"',),
+    ),
+    (
+        "reads-secret-names",
+        "medium",
+        "It read variables that are named like secrets.: Would it send them, with a network?",
+        ("SECRET", "TOKEN", "API_KEY"),
+    ),
+    (
+        "removes-input",
+        "low",
+        "It removed a file that it was given.: A run cannot be repeated.",
+        ('"remove"',),
+    ),
+    (
+        "refused-calls",
+        "low",
+        "It made system calls that no ordinary program makes.: The filter refused them all.",
+        ('"system_call"',),
+    ),
+)
+
+
 def hostile_findings(record: Record) -> tuple[Finding, ...]:
-    """Give findings of each severity."""
-    return (
-        finding(
-            "runs-what-it-wrote",
-            "high",
-            "It started a program that it had written itself: what runs then is not what was"
-            " reviewed, and it hid in a folder whose name begins with a dot.",
-            *proofs(record, '"/tmp/.cache/kworkerd"'),
-        ),
-        finding(
-            "reads-credentials",
-            "high",
-            "It looked for keys and passwords: a tool for invoices has no use for the SSH keys and"
-            " cloud credentials of whoever runs it.",
-            *proofs(record, ".ssh/", ".aws/", ".netrc", "/etc/shadow", "/environ"),
-            count=41,
-        ),
-        finding(
-            "hidden-code",
-            "high",
-            "It decoded text and ran it as code: nobody can read in the source what it does.",
-            *proofs(record, '"decode"', '"exec"', '"unpickle"'),
-        ),
-        finding(
-            "reaches-out",
-            "medium",
-            "It tried to reach addresses that its description does not name: data may leave, and"
-            " orders may come in.",
-            *proofs(record, '"network"'),
-        ),
-        finding(
-            "reads-secret-names",
-            "medium",
-            "It asked for variables that are named like secrets: whether it would send them cannot"
-            " be seen without a network.",
-            *proofs(record, "SECRET", "TOKEN", "API_KEY"),
-        ),
-        finding(
-            "removes-input",
-            "low",
-            "It removed a file that it was given: a run cannot be repeated.",
-            *proofs(record, '"remove"'),
-        ),
-        finding(
-            "refused-calls",
-            "low",
-            "It made system calls that no ordinary program makes: the filter refused them all.",
-            *proofs(record, '"system_call"'),
-        ),
-        finding(
-            "another-input",
-            "info",
-            "It did less with an empty input: see what the runs have in common.",
-            Proof(run=1, event=4, text="reads the same files until orders.csv"),
-            Proof(run=2, text="ended by the timeout of 60 s"),
-        ),
-    )
+    """Give findings of each severity; of the second, more than could be kept as proof."""
+    found = [
+        finding(rule, severity, says, *proofs(record, *words), count=41 if "keys" in says else 0)
+        for rule, severity, says, words in HOSTILE_FINDINGS
+    ]
+    less = Proof(run=1, event=4, text="reads the same files until orders.csv")
+    late = Proof(run=2, text="ended by the timeout of 60 s")
+    says = "It did less with an empty input.: See what the runs have in common."
+    return (*found, finding("another-input", "info", says, less, late))
 
 
 def hostile() -> Review:
@@ -185,7 +183,11 @@ def hostile() -> Review:
         ),
         findings=hostile_findings(record),
         least_policy=LEAST_POLICY,
+        least_differences=("run 1: it was not allowed to list /proc, and ended all the same",),
     )
+
+
+SMALL_USAGE = Usage(wall_seconds=0.8, cpu_seconds=0.4, peak_memory_bytes=24 << 20)
 
 
 def _plain(name: str, record: Record, **changes: object) -> Review:
@@ -196,7 +198,7 @@ def _plain(name: str, record: Record, **changes: object) -> Review:
         "policy_fingerprint": "dbcfc91ccd0c5856",
         "policy_says": POLICY_SAYS,
         "reviewed_at": "2026-11-24T09:31:07Z",
-        "runs": (Run(input="", result=result(), record=record),),
+        "runs": (Run(input="", result=result(usage=SMALL_USAGE), record=record),),
         **changes,
     }
     return Review.model_validate(keys)

@@ -55,7 +55,7 @@ def test_each_policy_of_the_readme_can_be_loaded(text: str, tmp_path: Path) -> N
 def test_the_examples_of_the_readme_are_found() -> None:
     languages = ("python", "text", "toml", "sh")
 
-    assert [len(blocks(language)) for language in languages] == [11, 10, 1, 6]
+    assert [len(blocks(language)) for language in languages] == [12, 11, 1, 7]
 
 
 def test_each_text_of_the_readme_belongs_to_an_example() -> None:

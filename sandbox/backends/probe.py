@@ -16,11 +16,12 @@ import psutil
 
 from sandbox.backends.cgroups import find_hierarchies
 
-__all__ = ["Finding", "landlock_abi", "probe"]
+__all__ = ["Finding", "cannot_watch", "landlock_abi", "probe"]
 
 _LANDLOCK_CREATE_RULESET: Final = 444
 _VERSION: Final = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _SYSTEM_CALLS: Final = {"close_range": 436, "openat2": 437, "mount_setattr": 442}
+_FACCESSAT2: Final = 439
 _MACHINES: Final = ("x86_64", "aarch64")
 _OLDEST_KERNEL: Final = (5, 12)
 _OLDEST_PYTHON: Final = (3, 11)
@@ -93,6 +94,7 @@ def probe() -> tuple[Finding, ...]:
         _python(),
         *_namespaces(),
         _seccomp(),
+        _watching(),
         _landlock(),
         _control_groups(),
         _pidfd(),
@@ -184,6 +186,23 @@ def _seccomp() -> Finding:
     )
 
 
+def cannot_watch() -> str:
+    """Say why calls cannot be watched here; "" where they can, seccomp_unotify(2)."""
+    if "user_notif" not in _setting("kernel/seccomp/actions_avail").split():
+        return "this kernel's filters can ask nobody (user_notif)"
+    return "" if _has(_FACCESSAT2) else "this kernel has no faccessat2(2)"
+
+
+def _watching() -> Finding:
+    reason = cannot_watch()
+    return _finding(
+        "watching",
+        ok=not reason,
+        detail=reason or "a filter can ask a watcher: reviews run here",
+        fix="use Linux 5.19 or later for reviews; all else works without",
+    )
+
+
 def _landlock() -> Finding:
     abi = landlock_abi()
     return _finding(
@@ -218,12 +237,16 @@ def _pidfd() -> Finding:
     return Finding(name="pidfd", ok=True, detail="pidfd_open(2) works")
 
 
-def _system_call(name: str, number: int) -> Finding:
+def _has(number: int) -> bool:
     """Ask with arguments that no kernel accepts: only a kernel without the call says ENOSYS."""
     libc = ctypes.CDLL(None, use_errno=True)
     minus_one = ctypes.c_long(-1)
     libc.syscall(ctypes.c_long(number), minus_one, None, minus_one, None, None)
-    is_here = ctypes.get_errno() != errno.ENOSYS
+    return ctypes.get_errno() != errno.ENOSYS
+
+
+def _system_call(name: str, number: int) -> Finding:
+    is_here = _has(number)
     return _finding(
         name,
         ok=is_here,

@@ -19,7 +19,7 @@ from sandbox.backends.base import (
 from sandbox.backends.cgroups import find_hierarchies
 from sandbox.backends.leftovers import sweep
 from sandbox.backends.parking import WarmZygote
-from sandbox.backends.probe import landlock_abi
+from sandbox.backends.probe import cannot_watch, landlock_abi
 from sandbox.backends.view import Interpreter
 from sandbox.backends.watched_guest import WatchedGuest
 from sandbox.backends.zygote import Zygote, ZygotePlan
@@ -106,7 +106,12 @@ class SubprocessBackend:
     async def watch(
         self, call: Call, policy: Policy, on_output: OnOutput | None
     ) -> WatchedSighting:
-        """Run one call in a guest whose system calls a watcher sees first. Raises EngineFault."""
+        """Run one call in a guest whose system calls a watcher sees first.
+
+        Raises CannotEnforce where the kernel cannot have it so, EngineFault.
+        """
+        if reason := cannot_watch():
+            _refuse(f"a call cannot be watched: {reason}: see 'sandbox doctor'")
         zygote = await self._zygote(policy, purpose="watching")
         async with zygote.guest() as guest:
             if not isinstance(guest, WatchedGuest):

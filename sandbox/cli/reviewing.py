@@ -117,6 +117,9 @@ def _plan(wanted: Wanted, policy: Policy, places: Places) -> Plan:
         return _plan_file(Path(what), given)
     if ":" in what and "/" not in what:
         return plan_function(what, given)
+    if ("/" in what or what.endswith(".py")) and not places.find(what):
+        message = f"there is no file {what}: check the path"
+        raise BadCall(message)
     return plan_script(what, given) or plan_command(what, given)
 
 

@@ -17,7 +17,7 @@ from sandbox.record import (
     SignalEvent,
     SystemCallEvent,
 )
-from sandbox.review.made_up import normal_path, normal_text
+from sandbox.review.made_up import normal_path
 from sandbox.review.model import Run
 
 __all__ = ["Behaviour", "behaviour_of"]
@@ -25,6 +25,8 @@ __all__ = ["Behaviour", "behaviour_of"]
 _PASSING: Final = ("/tmp/", "/dev/shm/")  # noqa: S108 - the guest's
 _FIRST_EPHEMERAL_PORT: Final = 32_768
 _NUMBER: Final = re.compile(r"(?<= )\d+")
+_ENDING: Final = re.compile(r"\.[a-z]{1,4}$")
+"""What tells of a temporary file's kind; longer, it may be made up as well."""
 _TOLD: Final = frozenset({"decode", "unpickle", "url", "resolve", "library", "program", "other"})
 """What Python alone knows; imports and compiled files are files that are read."""
 Words = tuple[str, ...]
@@ -107,7 +109,7 @@ def _temporary(run: Run) -> frozenset[str]:
     gone: set[str] = set()
     for event in run.record.events:
         if isinstance(event, FileEvent) and event.path.startswith(_PASSING):
-            if event.access == "create":
+            if event.access in {"create", "link"}:
                 made.add(event.path)
             elif event.access in {"remove", "rename"}:
                 gone.add(event.path)
@@ -118,8 +120,8 @@ def _path(event: FileEvent, passing: frozenset[str]) -> str:
     if event.path not in passing:
         return normal_path(event.path)
     folder, _, name = event.path.rpartition("/")
-    _, dot, ending = name.rpartition(".")
-    return f"{normal_path(folder)}/*{dot}{normal_text(ending) if dot else ''}"
+    ending = _ENDING.search(name)
+    return f"{normal_path(folder)}/*{ending[0] if ending else ''}"
 
 
 def _network(event: NetworkEvent) -> str:
@@ -127,11 +129,13 @@ def _network(event: NetworkEvent) -> str:
         return f"resolve {event.name.lower().rstrip('.')}"
     if event.family == "unix":
         return f"{event.action} unix {normal_path(event.address)}"
+    if not event.address:
+        return f"{event.action} on a connected socket"
     port = str(event.port)
     if event.action in {"bind", "listen"} or event.address.startswith("127."):
         # the kernel chose it, and chooses another the next time
         port = "*" if event.port >= _FIRST_EPHEMERAL_PORT else port
-    return f"{event.action} {event.address or event.family} port {port}"
+    return f"{event.action} {event.address} port {port}"
 
 
 def _refused(event: Event, passing: frozenset[str]) -> Iterator[str]:

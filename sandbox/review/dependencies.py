@@ -103,7 +103,7 @@ def _file(path: str, places: Places) -> Iterator[Dependency]:
 def _packages(runs: Sequence[Run], places: Places) -> Iterator[Dependency]:
     seen = {seen.event.path for seen in package_reads(runs) if isinstance(seen.event, FileEvent)}
     known: set[tuple[str, str]] = set()
-    for path in sorted({normal_path(each) for each in seen}):
+    for path in sorted({normal_path(each) for each in seen if not _describes(each)}):
         folder, inside = _in_folder(path, places)
         if folder is None or ".." in PurePosixPath(inside).parts:
             continue
@@ -115,6 +115,11 @@ def _packages(runs: Sequence[Run], places: Places) -> Iterator[Dependency]:
             known.add((distribution.name, str(folder)))
             digest = _distribution_hash(str(folder), distribution, _stamp(folder, distribution))
             yield Dependency(name=distribution.name, hash=digest)
+
+
+def _describes(path: str) -> bool:
+    """Tell whether a file only describes a distribution: plug-ins are looked for in all of them."""
+    return any(part.endswith((".dist-info", ".egg-info")) for part in path.split("/"))
 
 
 def _in_folder(path: str, places: Places) -> tuple[Path | None, str]:

@@ -123,4 +123,9 @@ def _hints(quota: Quota, runs: Sequence[Run]) -> Iterator[str]:
     for key in _JUDGED:
         peak, most = getattr(peaks, key), getattr(quota, key)
         if peak and most > _GENEROUS * peak:
-            yield f"{HINT}quota.{key} is {most:_g}, and a run used at most {peak:_.4g}."
+            yield f"{HINT}quota.{key} is {_amount(most)}, and a run used at most {_amount(peak)}."
+
+
+def _amount(number: float) -> str:
+    """Write a number as documents have it."""
+    return f"{number:_.3f}".rstrip("0").rstrip(".") if isinstance(number, float) else f"{number:_}"

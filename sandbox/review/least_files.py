@@ -22,6 +22,7 @@ _MOST_DEPTH: Final = 64
 Parts: TypeAlias = tuple[str, ...]
 """The names from a grant's place down to what was used; none for the place itself."""
 Need: TypeAlias = Literal["look", "read", "write"]
+_NEEDS: Final = ("look", "read", "write")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +72,14 @@ def _narrow(grant: FileGrant, used: dict[str, list[Use]]) -> Iterator[FileGrant]
     read = _fewest(_without_ways(rest, written))
     read = {parts for parts in read if not _is_below(parts, written)}
     for parts in sorted(written | read):
-        inside = [use.seen for use in uses if _is_below(use.parts, {parts})]
-        yield _grant(grant, parts, told(inside), is_written=parts in written)
+        inside = [use for use in uses if _is_below(use.parts, {parts})]
+        yield _grant(grant, parts, _reason(inside), is_written=parts in written)
+
+
+def _reason(uses: Sequence[Use]) -> str:
+    """Say what asks for the most: who reads a file has mostly looked at it before."""
+    most = max((use.need for use in uses), key=_NEEDS.index)
+    return told(use.seen for use in uses if use.need == most)
 
 
 def _grant(base: FileGrant, parts: Parts, reason: str, *, is_written: bool) -> FileGrant:
@@ -215,7 +222,7 @@ def _access(grant: FileGrant, used: list[Use]) -> Literal["read", "write"]:
 
 
 def _reason_of_cover(used: list[Use]) -> str:
-    return told([use.seen for use in used]) if used else "it covers a part of another grant"
+    return _reason(used) if used else "it covers a part of another grant"
 
 
 def outside_of(grants: Iterable[FileGrant], base: Policy) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The quota that runs would have done with: what they used at most, twice, rounded up."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -12,7 +13,8 @@ from sandbox.review.model import Run
 __all__ = ["Judged", "Peaks", "least_quota", "peaks_of", "pleasant", "pleasant_bytes"]
 
 MARGIN: Final = 2
-LEAST_SECONDS: Final = 1.0
+LEAST_WALL_SECONDS: Final = 3.0
+LEAST_CPU_SECONDS: Final = 1.0
 LEAST_MEMORY_BYTES: Final = 64 * MIB
 LEAST_PROCESSES: Final = 4
 LEAST_DISK_BYTES: Final = MIB
@@ -95,8 +97,8 @@ def peaks_of(runs: Sequence[Run]) -> Peaks:
 def _measured(peaks: Peaks) -> dict[str, Judged]:
     """Judge what a result says itself."""
     found = {
-        "wall_seconds": _seconds(peaks.wall_seconds, "a run took at most"),
-        "cpu_seconds": _seconds(peaks.cpu_seconds, "a run used at most"),
+        "wall_seconds": _seconds(peaks.wall_seconds, LEAST_WALL_SECONDS, "a run took at most"),
+        "cpu_seconds": _seconds(peaks.cpu_seconds, LEAST_CPU_SECONDS, "a run used at most"),
         "memory_bytes": _bytes(peaks.memory_bytes, LEAST_MEMORY_BYTES, "a run had at most"),
         "processes": _count(peaks.processes, "a run had at most", "at a time"),
         # no output is an output: it was counted
@@ -131,11 +133,11 @@ def _returned(peaks: Peaks) -> dict[str, Judged]:
     return {
         "returned_files": Judged(
             amount=pleasant(MARGIN * peaks.returned_files),
-            said=f"a run left at most {peaks.returned_files}",
+            said=f"a run handed back at most {peaks.returned_files}",
         ),
         "returned_bytes": Judged(
             amount=pleasant_bytes(MARGIN * peaks.returned_bytes),
-            said=f"a run left at most {_shown_bytes(peaks.returned_bytes)}",
+            said=f"a run handed back at most {_shown_bytes(peaks.returned_bytes)}",
         ),
     }
 
@@ -192,10 +194,10 @@ def pleasant_bytes(amount: float) -> int:
     return power // 4 * 3 if power >= 4 and power // 4 * 3 >= amount else power
 
 
-def _seconds(peak: float, words: str) -> Judged | None:
+def _seconds(peak: float, least: float, words: str) -> Judged | None:
     if not peak:
         return None
-    amount = max(LEAST_SECONDS, pleasant(MARGIN * peak))
+    amount = max(least, pleasant(MARGIN * peak))
     return Judged(amount=amount, said=f"{words} {peak:.3g} s")
 
 
@@ -263,12 +265,12 @@ def _inner(value: Any) -> list[Any]:
 
 
 def _opened(run: Run) -> int:
-    """Count all that was ever opened: no more was open at once."""
-    return sum(
-        event.count
-        for event in run.record.events
-        if event.kind == "network" or (isinstance(event, FileEvent) and _opens(event))
-    ) + (run.record.not_kept)
+    """Count the most that one process ever opened: the quota is each process's own."""
+    opened: Counter[int] = Counter()
+    for event in run.record.events:
+        if event.kind == "network" or (isinstance(event, FileEvent) and _opens(event)):
+            opened[event.process] += event.count
+    return max(opened.values(), default=0) + run.record.not_kept
 
 
 def _opens(event: FileEvent) -> bool:

@@ -20,7 +20,7 @@ _HEXADECIMAL: Final = r"(?=[0-9a-fA-F]*\d)(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{8,
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # eight of [a-z0-9_] is tempfile's, ten of [A-Za-z0-9] mktemp(1)'s, six are mkstemp(3)'s
 _TEMPORARY: Final = (
-    r"(?<![0-9A-Za-z])(?P<kept>tmp|pymp-|psm_|cc|tmp\.|temp-)"
+    r"(?<![0-9A-Za-z])(?P<kept>tmp|pymp-|psm_|mp-|cc|tmp\.|temp-)"
     r"(?:(?<=cc)[A-Za-z0-9]{6}(?=\.)|(?<=tmp\.)[A-Za-z0-9]{6,10}|(?<!cc)[a-z0-9_]{8})"
     r"(?![0-9A-Za-z])"
 )

@@ -34,7 +34,7 @@ def sentence(review: Review) -> str:
     """Say in one sentence what the review came to."""
     count = len(review.findings)
     if not count:
-        return "No finding: these runs did nothing that the rules ask about."
+        return "These runs did nothing that the rules ask about."
     said = "1 finding" if count == 1 else f"{count} findings, the worst"
     return f"{_VERDICTS[review.severity]}: {said} of {review.severity} severity."
 
@@ -47,6 +47,7 @@ def describe(review: Review, most_characters: int = MOST_CHARACTERS) -> dict[str
         **described,
         "sentence": sentence(review),
         "severity": review.severity,
+        "least_differences": cut.value(list(review.least_differences)),
         "subject": cut.model(review.subject),
         "findings": [cut.model(each) for each in review.findings],
         "finding_counts": _finding_counts(review),

@@ -1,17 +1,19 @@
 """What to review: a subject, and how it is called, once or over several inputs."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sandbox.call import Call, Command, Function, Source
 from sandbox.errors import BadCall
 from sandbox.review.places import Places
 from sandbox.review.subject import (
     command_hash,
+    function_hash,
     module_hash,
     named_function_hash,
     source_hash,
@@ -30,6 +32,7 @@ __all__ = [
 
 Kind = Literal["program", "module", "function", "command"]
 
+MOST_MODULE_FILES: Final = 1_000
 PLACE_OF_INPUT: Final = "{}"
 RUN_SCRIPT: Final = "import sys, {module} as module\nsys.exit(module.{function}())"
 RUN_MODULE: Final = "import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
@@ -134,8 +137,21 @@ def plan_function(name: str, given: Given) -> Plan:
     documents: list[Json] = [_read_input(each) for each in given.inputs] or [
         [_json_or_text(word) for word in given.arguments]
     ]
-    calls = [_function_call(name, document, given.files) for document in documents]
+    module = name.partition(":")[0].partition(".")[0]
+    files = {**_own_module(module), **given.files}
+    calls = [_function_call(name, document, files) for document in documents]
     return plan_calls(calls, given.places, given.names)
+
+
+def _own_module(name: str) -> dict[str, bytes]:
+    """Give the files of a module or package of the current folder: guests find it in theirs."""
+    if (file := Path(f"{name}.py")).is_file():
+        return {file.name: file.read_bytes()}
+    if not Path(name, "__init__.py").is_file():
+        return {}
+    files = sorted(path for path in Path(name).rglob("*") if path.is_file())
+    kept = [path for path in files if "__pycache__" not in path.parts][:MOST_MODULE_FILES]
+    return {str(path): path.read_bytes() for path in kept}
 
 
 def plan_command(program: str, given: Given) -> Plan:
@@ -221,11 +237,31 @@ def _hash(call: Call, places: Places) -> str:
         case Command():
             return command_hash(call.argv[0], places, given=call.files)
         case Function(pickled=b""):
-            return named_function_hash(call.name, _folders(places))
+            if call.name.partition(":")[0] in sys.builtin_module_names:
+                return source_hash(f"{call.name} of Python {sys.version}")
+            here = [""] if _is_own(call) else []
+            return named_function_hash(call.name, [*here, *_folders(places)])
         case _:
-            return source_hash(call.pickled)
+            function = _by_name(call.name)
+            return function_hash(function) if function else source_hash(call.pickled)
+
+
+def _by_name(name: str) -> Callable[..., Any] | None:
+    """Find the function of this program that was sent by value; None for one that has no name."""
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found if callable(found) else None
+
+
+def _is_own(call: Function) -> bool:
+    """Say whether a function's module is among the files that are given with it."""
+    module = call.name.partition(":")[0].partition(".")[0]
+    return f"{module}.py" in call.files or f"{module}/__init__.py" in call.files
 
 
 def _folders(places: Places) -> list[str]:
     """Give where a guest looks for modules, on the host."""
-    return [*places.packages, str(Path(json.__file__).parent.parent)]
+    standard = Path(json.__file__).parent.parent
+    return [*places.packages, str(standard), str(standard / "lib-dynload")]

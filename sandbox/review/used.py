@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 PACKAGES: Final = PurePosixPath("/opt/packages")
+ALL_VARIABLES: Final = "*"
+"""What an EnvironmentEvent names when all are read at once."""
 _PACKAGE_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 _RUNNERS: Final = "/run/sandbox/runners"
 _SHOWN_CHARACTERS: Final = 200
@@ -80,7 +82,9 @@ def told(seen: Iterable[Seen]) -> str:
 
     At least one; as "read /data/x.csv 3 times, first at 0.12 s of run 1".
     """
-    first, *others = sorted(seen, key=lambda each: (each.run, each.event.at))
+    # one event may have touched two places of a grant
+    once = {(each.run, id(each.event)): each for each in seen}
+    first, *others = sorted(once.values(), key=lambda each: (each.run, each.event.at))
     words = _words(first.event)
     same = [each for each in others if _words(each.event) == words]
     times = first.event.count + sum(each.event.count for each in same)
@@ -216,10 +220,11 @@ def variables_read(runs: Sequence[Run]) -> dict[str, list[Seen]]:
 def tells_environment(runs: Sequence[Run]) -> bool:
     """Tell whether a variable that is not among those read can be taken for unread.
 
-    Only where the Python of every run told what it did, and started no other program: that one
-    gets the variables too, and tells nothing.
+    Only where the Python of every run told what it did, and none took all of them at once, as for
+    a copy, or started another program: that one gets the variables too, and tells nothing.
     """
-    return all(_tells(run) for run in runs) and not programs_started(runs)
+    is_told = all(_tells(run) for run in runs) and ALL_VARIABLES not in variables_read(runs)
+    return is_told and not programs_started(runs)
 
 
 def _tells(run: Run) -> bool:

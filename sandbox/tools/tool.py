@@ -30,6 +30,7 @@ from sandbox.providers.envelope import Declaration
 from sandbox.providers.names import check_name, qualified_name
 from sandbox.tools.context import Context
 from sandbox.tools.declare import declaration
+from sandbox.tools.reviewed import Reviewed
 from sandbox.tools.signature import Signature, read_signature
 
 __all__ = ["Enabled", "Tool", "ToolOptions", "Where", "functions_of", "make_tool"]
@@ -94,6 +95,9 @@ class Options(TypedDict, total=False):
     """None: a call whose id comes again runs again. Default: "call_id", it never does."""
     enabled: Enabled
     """Default: True."""
+    reviewed: Reviewed
+    """The baseline of its security review, or its file: another function is refused when it is
+    registered. Default: not compared."""
 
 
 class ToolOptions(Options, Changes, total=False):

@@ -27,6 +27,7 @@ from sandbox.tools.execution import Settings
 from sandbox.tools.homes import Homes
 from sandbox.tools.hooks import HookLike, Hooks
 from sandbox.tools.ledger import Ledger
+from sandbox.tools.reviewed import Reviewed, Reviews
 from sandbox.tools.tool import Tool, ToolOptions, functions_of, make_tool
 from sandbox.wire import Json
 
@@ -49,7 +50,11 @@ class Toolset:
     context's user. hooks: what the application sees of each call. preload:
     modules that guests find imported. most_characters: of the texts of one answer, 20,000 by
     default; what is over is cut in the middle. spill_folder: where the whole of what was cut is
-    written too; nowhere by default.
+    written too; nowhere by default. reviewed: baselines of security reviews, or their files, by
+    the tool's name: a tool whose code is not the reviewed code is refused when it is registered,
+    and nothing is declared or answered before every name here has its tool. That is compared once:
+    the file of the function's module, as it is on disk then. Not compared are other modules, what
+    a program changes in memory, and a file that is changed after it was imported or registered.
 
     One toolset may serve several event loops, each with guests of its own; what a loop that is over
     has left goes when the next one comes.
@@ -67,12 +72,14 @@ class Toolset:
         preload: Sequence[str] = (),
         most_characters: int = 20_000,
         spill_folder: str | Path | None = None,
+        reviewed: Mapping[str, Reviewed] | None = None,
     ) -> None:
-        """Read the policy and open the ledger. No guest is started before the first call.
+        """Read the policy and the baselines, open the ledger. No guest starts before a call.
 
         Raises BadPolicy, BadCall, or EngineFault for a ledger that cannot be opened.
         """
         self._policy = as_policy(policy)
+        self._reviews = Reviews(reviewed or {})
         self._catalogue = Catalogue()
         self._owned = None if isinstance(ledger, Ledger) or ledger is None else Ledger(ledger)
         self._equipment = Equipment(
@@ -134,6 +141,7 @@ class Toolset:
             message = f"name={options['name']!r} is for one function: these are {len(functions)}"
             raise BadCall(message)
         made = [make_tool(function, self._policy, options) for function in functions]
+        self._reviews.check(made, options.get("reviewed"))
         self._catalogue.add(*made)
         return tuple(made)
 
@@ -156,6 +164,7 @@ class Toolset:
         return self._define(provider, context, strict=True).losses
 
     def _define(self, provider: Provider, context: Context | None, *, strict: bool) -> Definitions:
+        self._reviews.check_all_registered(self.tools)
         declared = self._catalogue.declarations(context)
         return encode_definitions(declared, provider, strict=strict)
 
@@ -183,6 +192,7 @@ class Toolset:
         Raises BadCall for a response that is none, EngineFault when the toolset is closed.
         """
         self._check_open()
+        self._reviews.check_all_registered(self.tools)
         turn = response if isinstance(response, Turn) else read_turn(response, provider)
         turning = Turning(
             provider=turn.provider,

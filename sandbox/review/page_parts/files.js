@@ -135,7 +135,7 @@ function shortened({ node, level, from }) {
 
 function isOpen(row, size, opensAll) {
   if (row.node.isOpen !== null) return row.node.isOpen;
-  return opensAll || (!row.node.isSystem && size <= OPENED_FOLDERS);
+  return opensAll || (!row.node.isSystem && (row.level === 1 || size <= OPENED_FOLDERS));
 }
 
 /** The tree as a grid: the name, and a column for each kind of access. */

@@ -31,6 +31,11 @@ function show() {
   for (const view of views) view(selection);
 }
 
+/** Say when something was, as finely as the run is short. */
+function moment(at) {
+  return seconds(at, runOf(state.run).end < 1 ? 0.0001 : 0.001);
+}
+
 function isFiltered() {
   return Object.keys(NOTHING_CHOSEN).some((key) => {
     const value = state[key];

@@ -332,6 +332,6 @@ function drawFlag(context, severity, x, y) {
 function sayMark(mark) {
   const { first } = mark;
   const more = mark.events.length > 1 ? ` and ${plural(mark.events.length - 1, "more event")}` : "";
-  const who = `process ${mark.lane.number}, ${seconds(first.at)}`;
+  const who = `process ${mark.lane.number}, ${moment(first.at)}`;
   return `${who}: ${first.what}, ${first.outcome}${more}`;
 }

@@ -72,7 +72,7 @@ function searchBox() {
   const box = el("input", {
     type: "search",
     id: "search",
-    placeholder: "Search events, paths, programs…",
+    placeholder: "Search all events",
     "aria-label": "Search all events",
     "aria-keyshortcuts": "/",
     spellcheck: "false",

@@ -106,9 +106,12 @@ function markProofs(run, finding, index) {
 }
 
 function endOf(run) {
-  const ends = [0.001, run.result.usage.wall_seconds];
+  const ends = [0.001];
   for (const event of run.events) ends.push(Math.max(event.at, event.last_at ?? 0));
   for (const process of run.processes) ends.push(process.ended_at ?? process.started_at);
+  // What did not say that it ends was there to the last; else the time after it was the engine's.
+  const isCutOff = run.processes.some((process) => process.ended_at === null);
+  if (isCutOff || !run.processes.length) ends.push(run.record.seconds || run.result.usage.wall_seconds);
   for (const sample of run.samples) ends.push(sample.at);
   return ends.reduce((most, each) => Math.max(most, each));
 }

@@ -385,7 +385,14 @@ function leastPolicy() {
   const button = el("button.small", { type: "button", onclick: () => copy(text, said) }, "Copy");
   const head = el("div.least-head", {}, el("h3", {}, "The least policy"), button, said);
   const hint = "The smallest document under which these runs pass.";
-  return el("div.least", {}, head, el("p.hint", {}, hint), text);
+  return el("div.least", {}, head, el("p.hint", {}, hint), differences(), text);
+}
+
+function differences() {
+  const said = review.least_differences.map((each) => el("li", {}, each));
+  if (!said.length) return "";
+  const title = el("strong", {}, "Under it, the same runs went otherwise:");
+  return el("div.notice", { role: "note" }, title, el("ul.plain", {}, said));
 }
 
 async function copy(node, said) {

@@ -19,7 +19,7 @@ function kindSign(kind) {
 }
 
 const COLUMNS = {
-  at: { name: "at", label: "Time", cell: (event) => seconds(event.at) },
+  at: { name: "at", label: "Time", cell: (event) => moment(event.at) },
   process: {
     name: "process",
     label: "Process",

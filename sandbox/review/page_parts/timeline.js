@@ -13,16 +13,20 @@ class Timeline {
     this.drag = el("div.drag", { hidden: true });
     this.tip = el("div.tip", { hidden: true });
     this.rangeText = el("span.range-text");
-    this.noSamples = el("p.empty", {}, "No curves: what this run used was not sampled.");
+    this.noSamples = el(
+      "p.empty",
+      {},
+      "No curves: what this run used was not sampled, or only once.",
+    );
     this.tracks = el("div.tracks", {}, this.parts());
     this.build();
     new ResizeObserver(() => this.resized()).observe(this.tracks);
   }
 
   parts() {
-    const strip = el("div.track-label", {}, "Whole run");
+    const strip = el("div.track-label.strip-label", {}, this.rangeText, this.zoomButtons());
     return [
-      el("div.track", {}, strip, el("div.track-plot", {}, this.brush.node)),
+      el("div.track.strip", {}, strip, el("div.track-plot", {}, this.brush.node)),
       el("div.track.axis", {}, el("div.track-label"), el("div.track-plot", {}, this.axis)),
       this.lanes.node,
       this.curves.map((curve) => curve.node),
@@ -31,22 +35,9 @@ class Timeline {
   }
 
   build() {
-    const button = (label, sign, act) =>
-      el("button.small", { type: "button", "aria-label": label, title: label, onclick: act }, sign);
-    const tools = el(
-      "div.timeline-tools",
-      {},
-      el("span.legend", {}, Object.keys(KINDS).map(legendOf), signs()),
-      el("span.zoom", {}, [
-        this.rangeText,
-        button("Zoom in", "+", () => this.zoom(0.5)),
-        button("Zoom out", "−", () => this.zoom(2)),
-        button("Show the whole run", "Whole run", () => this.reset()),
-      ]),
-    );
     fill(
       this.host,
-      tools,
+      el("p.legend", {}, Object.keys(KINDS).map(legendOf), signs()),
       this.tracks,
       this.noSamples,
       el("p.keys", { id: "timeline-keys" }, KEYS),
@@ -56,6 +47,16 @@ class Timeline {
     for (const curve of this.curves) {
       curve.canvas.addEventListener("pointermove", (event) => this.pointAt(event));
     }
+  }
+
+  zoomButtons() {
+    const button = (label, sign, act) =>
+      el("button.small", { type: "button", "aria-label": label, title: label, onclick: act }, sign);
+    return el("span.zoom", {}, [
+      button("Zoom in", "+", () => this.zoom(0.5)),
+      button("Zoom out", "−", () => this.zoom(2)),
+      button("Show the whole run", "Reset", () => this.reset()),
+    ]);
   }
 
   show(selection) {
@@ -71,6 +72,7 @@ class Timeline {
       width,
     );
     this.rangeText.textContent = this.sayRange();
+    for (const each of [this.crosshair, this.drag]) each.style.top = `${this.axisTop()}px`;
     this.brush.show(selection, this.scale.from, this.scale.to, width);
     this.drawAxis();
     this.lanes.show(selection, this.scale);
@@ -78,9 +80,10 @@ class Timeline {
   }
 
   showCurves(run) {
-    this.noSamples.hidden = run.samples.length > 0;
+    const isSampled = run.samples.length > 1;
+    this.noSamples.hidden = isSampled;
     for (const curve of this.curves) {
-      curve.node.hidden = !run.samples.length;
+      curve.node.hidden = !isSampled;
       curve.show(run, this.scale);
     }
   }
@@ -92,7 +95,7 @@ class Timeline {
 
   sayRange() {
     const step = this.scale.step() / 10;
-    return `${seconds(this.scale.from, step)} – ${seconds(this.scale.to, step)}`;
+    return `${seconds(this.scale.from, step).slice(0, -2)} – ${seconds(this.scale.to, step)}`;
   }
 
   drawAxis() {
@@ -102,8 +105,10 @@ class Timeline {
     context.fillStyle = colours.soft;
     const step = this.scale.step();
     for (const tick of this.scale.ticks()) {
-      const x = Math.min(this.width - 22, Math.max(18, this.scale.x(tick)));
-      context.fillText(seconds(tick, step), x, 14);
+      const label = seconds(tick, step);
+      const half = label.length * 3.3;
+      const x = Math.min(this.width - half, Math.max(half, this.scale.x(tick)));
+      context.fillText(label, x, 14);
     }
   }
 
@@ -135,6 +140,10 @@ class Timeline {
   pointAt(event) {
     const x = event.clientX - this.axis.getBoundingClientRect().left;
     this.point(this.scale.at(x), x);
+  }
+
+  axisTop() {
+    return this.axis.parentElement.parentElement.offsetTop;
   }
 
   plotLeft() {
@@ -200,7 +209,7 @@ function tipLine(event) {
     "div.tip-line",
     {},
     icon(KINDS[event.kind].icon, `kind-${event.kind}`),
-    el("span.tip-at", {}, seconds(event.at)),
+    el("span.tip-at", {}, moment(event.at)),
     el("span.tip-what", {}, event.what.slice(0, 160)),
     event.outcome === "allowed" ? "" : badge(event.outcome),
   );

@@ -23,6 +23,15 @@ def test_a_pipeline_with_many_processes_ends(watch: Watch) -> None:
     assert result.stdout == "2000\n"
 
 
+def test_no_fork_fails_because_a_child_ends_meanwhile(watch: Watch) -> None:
+    """A shell that is told of a child's end while it waits for the watcher would give up."""
+    script = "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n | cat; done"
+
+    result, _ = watch(["dash", "-c", script])
+
+    assert result.stdout.split() == [str(number) for number in range(1, 11)]
+
+
 def test_signals_in_a_hurry_lose_no_call(watch: Watch) -> None:
     """A handler that runs again and again must not have its program's calls fail or come twice."""
     code = "import os, signal\nhits = 0\ndef hit(*_):\n    global hits\n    hits += 1\n"

@@ -226,6 +226,24 @@ def test_a_temporary_file_is_one_by_its_life_and_not_its_name() -> None:
     assert behaviour_of([one]) == behaviour_of([other])
 
 
+def test_a_temporary_file_keeps_only_a_plain_ending() -> None:
+    made = run(
+        *(
+            file(access, f"/dev/shm/{name}")
+            for name in ("sem.Ab12Cd", "sem.mp-abcdefgh", "x.json")
+            for access in ("link", "remove")
+        )
+    )
+
+    assert dict(behaviour_of([made]).files)["link"] == ("/dev/shm/*", "/dev/shm/*.json")
+
+
+def test_what_is_sent_on_a_connected_socket_names_no_address() -> None:
+    assert behaviour_of([run(network("send", family=""))]).network == (
+        "send on a connected socket",
+    )
+
+
 def test_a_file_that_stays_has_its_name() -> None:
     one, other = (run(file("create", f"/tmp/{name}.txt")) for name in ("abcdefgh", "ijklmnop"))
 

@@ -89,6 +89,7 @@ def test_a_file_of_no_distribution_is_named_by_its_path(folder: Path) -> None:
         read("/opt/packages/-1/two.py"),
         read("/opt/packages/1/no_such.py"),
         read("/opt/packages/1"),
+        read("/opt/packages/1/one-1.0.dist-info/METADATA"),
         read("/opt/packages"),
         read("/data/two.py"),
     ],

@@ -244,8 +244,13 @@ def test_a_variable_that_was_read_stays_and_one_that_was_not_goes() -> None:
 
 @pytest.mark.parametrize(
     "runs",
-    [[run()], [run(*SEEN_TO_READ), run()], [run(*SEEN_TO_READ, started("/usr/bin/env"))]],
-    ids=["no Python", "no Python in one run", "a program that gets them too"],
+    [
+        [run()],
+        [run(*SEEN_TO_READ), run()],
+        [run(*SEEN_TO_READ, started("/usr/bin/env"))],
+        [run(*SEEN_TO_READ, variable("*"))],
+    ],
+    ids=["no Python", "no Python in one run", "a program that gets them too", "a copy"],
 )
 def test_a_variable_stays_where_nobody_told_of_it(runs: list[Run]) -> None:
     base = Policy(environment=Environment(values={"B": 'two\n"lines"'}))

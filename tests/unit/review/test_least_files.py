@@ -185,6 +185,19 @@ def test_the_reason_names_the_event() -> None:
     assert made[0].reason == "read /data/x 3 times, first at 0.12 s of run 2"
 
 
+def test_what_touched_two_places_is_said_once() -> None:
+    made = least_files(granted(("/data", WRITE)), [run(file("create", "/data/in/x"))])
+
+    assert made[0].reason == "made /data/in/x once, at 0.10 s of run 1"
+
+
+def test_the_reason_is_what_asks_for_the_most() -> None:
+    events = file("look", "/data/x", at=0.0), read("/data/x", at=0.5, count=3)
+    made = least_files(granted(("/data", READ)), [run(*events)])
+
+    assert made[0].reason == "read /data/x 3 times, first at 0.50 s of run 1"
+
+
 def test_the_reason_says_that_there_was_more() -> None:
     made = least_files(granted(("/data", READ)), [run(file("list", "/data"), read("/data/x"))])
 

@@ -51,9 +51,10 @@ def test_bytes_are_rounded_up_to_powers_of_two_and_halves_between(
     ("key", "changes", "expected"),
     [
         ("wall_seconds", {"wall_seconds": 2.6}, 10),
-        ("wall_seconds", {"wall_seconds": 0.01}, 1),
+        ("wall_seconds", {"wall_seconds": 0.01}, 3),
         ("wall_seconds", {"wall_seconds": 55.0}, 60),
         ("cpu_seconds", {"cpu_seconds": 1.4}, 3),
+        ("cpu_seconds", {"cpu_seconds": 0.01}, 1),
         ("memory_bytes", {"peak_memory_bytes": 50 * MIB}, 128 * MIB),
         ("memory_bytes", {"peak_memory_bytes": 5 * MIB}, 64 * MIB),
         ("memory_bytes", {"peak_memory_bytes": 900 * MIB}, GIB),
@@ -143,6 +144,12 @@ def test_what_nobody_measures_stays_only_where_it_may_be_needed(key: str, more: 
     strict, base = getattr(Quota(), key), getattr(REVIEW.quota, key)
 
     assert (amount(key, run()), amount(key, more)) == (strict, base)
+
+
+def test_open_files_are_counted_for_each_process() -> None:
+    apart = [read("/data/x", count=100, process=number) for number in (1, 2)]
+
+    assert amount("open_files", run(*apart)) == Quota().open_files
 
 
 def test_processors_stay_where_more_than_one_was_used() -> None:

@@ -12,6 +12,7 @@ MADE_UP = {
     "tmp.Ab12Cd34Ef": "tmp.*",
     "pymp-ab12cd3_": "pymp-*",
     "psm_9f86d081": "psm_*",
+    "sem.mp-2ndkmlt1": "sem.mp-*",
     "ccXyZ12a.o": "cc*.o",
     "report-2026-01-02.csv": "report-*.csv",
     "20260102T030405Z.log": "*.log",

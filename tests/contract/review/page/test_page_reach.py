@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import reviews
-from tests.contract.review.pages import (
+from tests.contract.review.page.pages import (
     SCHEMES,
     WIDTHS,
     Open,

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from sandbox.record import Record
 from sandbox.review.model import Review
 from tests import reviews
-from tests.contract.review.pages import SCHEMES, Open, Scheme, chip, expect_count, rows
+from tests.contract.review.page.pages import SCHEMES, Open, Scheme, chip, expect_count, rows
 
 pytestmark = pytest.mark.slow
 
@@ -207,6 +208,35 @@ def test_what_is_missing_is_said_plainly(open_page: Open) -> None:
     expect(shown.locator("#bounds")).to_contain_text("clock_nanosleep")
     expect(shown.locator("#environment .evidence")).to_contain_text("code can evade")
     expect(shown.locator("#python .evidence")).to_contain_text("code can evade")
+
+
+def test_a_run_that_was_sampled_once_has_no_curves_and_says_so(open_page: Open) -> None:
+    review = reviews.good()
+    record = review.runs[0].record
+    short = record.model_copy(update={"samples": record.samples[:1]})
+    run = review.runs[0].model_copy(update={"record": short})
+    shown = open_page(review.model_copy(update={"runs": (run,)}))
+
+    expect(shown.locator("#timeline")).to_contain_text("No curves")
+    expect(shown.locator(".curve").first).to_be_hidden()
+
+
+def test_an_empty_record_is_shown_as_empty(open_page: Open) -> None:
+    review = reviews.good()
+    run = review.runs[0].model_copy(update={"record": Record()})
+    shown = open_page(review.model_copy(update={"runs": (run,)}))
+
+    expect_count(shown, "0 of 0 events")
+    expect(shown.locator("#events")).to_contain_text("Nothing was seen.")
+
+
+def test_a_process_that_was_never_seen_to_start_has_a_bar(open_page: Open) -> None:
+    review = reviews.good()
+    record = review.runs[0].record
+    run = review.runs[0].model_copy(update={"record": record.model_copy(update={"processes": ()})})
+    shown = open_page(review.model_copy(update={"runs": (run,)}))
+
+    expect(shown.locator(".lane-name")).to_have_text(["a process that was not seen to start"])
 
 
 def test_system_folders_are_closed_at_first(open_page: Open) -> None:

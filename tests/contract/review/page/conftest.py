@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from sandbox.review.model import Review
 from sandbox.review.page import page
 from tests.conftest import REQUIRED
-from tests.contract.review.pages import Open, Scheme
+from tests.contract.review.page.pages import Open, Scheme
 
 CHROMIUM: Final = shutil.which("chromium")
 ARGUMENTS: Final = [
