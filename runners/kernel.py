@@ -30,8 +30,6 @@ AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4  # mount_setattr(2)
 
-MADV_POPULATE_WRITE = 23  # madvise(2)
-
 PR_SET_PDEATHSIG = 1  # prctl(2)
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_READ = 23
@@ -245,18 +243,6 @@ def install_filter(program: bytes) -> None:
     instructions = ctypes.create_string_buffer(program, len(program))
     request = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
     syscall("seccomp", 1, 0, request)  # SECCOMP_SET_MODE_FILTER
-
-
-def protect(start: int, size: int, rights: int) -> None:
-    """Change the rights of mapped memory, mprotect(2)."""
-    arguments = (ctypes.c_void_p(start), ctypes.c_size_t(size), rights)
-    take([Step(_libc.mprotect, arguments, "mprotect")])
-
-
-def own_page(start: int) -> None:
-    """Copy one page of mapped memory for this process alone, madvise(2)."""
-    arguments = (ctypes.c_void_p(start), ctypes.c_size_t(1), MADV_POPULATE_WRITE)
-    take([Step(_libc.madvise, arguments, "madvise")])
 
 
 def install_watched_filter(program: bytes) -> int:

@@ -27,7 +27,6 @@ import guest as program_of_guest
 import init
 import kernel
 import lockdown
-import mapped
 
 MESSAGE_BYTES = 1 << 20
 MOST_DESCRIPTORS = 16
@@ -113,7 +112,6 @@ def warm_up(configuration: dict[str, Any]) -> None:
     program_of_guest.warm_up(preload=own)
     gc.collect()
     gc.freeze()
-    mapped.keep_in_clones()
 
 
 class Guest(NamedTuple):
