@@ -36,6 +36,7 @@ from watch_memory import Unreadable
 from watch_network import Network
 from watch_places import Places
 from watch_processes import MAIN, Process, Processes
+from watch_room import names_below
 
 RECEIVE, SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h: SECCOMP_IOCTL_NOTIF_*
 STILL_WAITS, SET_FLAGS = 0x40082102, 0x40082104
@@ -115,7 +116,7 @@ class Watcher:
                 self._take()
             elif event & select.POLLHUP:
                 break
-        self._log.end()
+        self._log.end(self._processes.threads)
 
     def _take(self) -> None:
         notification = bytearray(NOTIFICATION.size)
@@ -144,9 +145,8 @@ class Watcher:
             return
         at = time.monotonic() - self._begun_at
         name = self._names.get(asked.number, "")
-        if not process.is_written_down:
-            process.is_written_down = True
-            self._log.process(process.serial, process.parent, process.number, at)
+        for new in self._processes.take_new():
+            self._log.process(new.serial, new.parent, new.number, at)
         self._log.call(asked.number, is_refused=error is not None)
         if error is not None:
             refused = {"kind": "system_call", "number": asked.number, "error": error}
@@ -192,6 +192,8 @@ class Watcher:
             with contextlib.suppress(OSError, Unreadable):
                 place = asked.arguments[MARKING[self._names[asked.number]]]
                 if process.memory().text(place) == BEGIN:
+                    # nothing of the call has run yet: what lies there, it was given
+                    self._log.room.give(names_below("/box", f"/proc/{asked.thread}/root"))
                     self._begun_at = time.monotonic()
                     self._log.say({"begun": self._begun_at})
         return False

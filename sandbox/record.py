@@ -211,6 +211,8 @@ class Record(_Frozen):
     events: tuple[Event, ...] = ()
     samples: tuple[Sample, ...] = ()
     system_calls: tuple[SystemCallCount, ...] = ()
+    threads: int = 0
+    """Threads that did something, besides the first of each process: counted with processes."""
     not_kept: int = 0
     """Events over the record's bounds: counted, and not kept one by one."""
     unwatched: tuple[str, ...] = ()

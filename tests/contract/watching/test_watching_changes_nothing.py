@@ -23,6 +23,15 @@ def test_a_pipeline_with_many_processes_ends(watch: Watch) -> None:
     assert result.stdout == "2000\n"
 
 
+def test_a_child_that_ends_while_another_is_forked_makes_no_fork_fail(watch: Watch) -> None:
+    """A shell's handler of SIGCHLD lets no call be begun again: its fork would fail."""
+    code = "n=0; while [ $n -lt 60 ]; do echo $n | cat >/dev/null; n=$((n + 1)); done"
+
+    result, _ = watch(["sh", "-c", code])
+
+    assert (result.stderr, result.exit_code) == ("", 0)
+
+
 def test_signals_in_a_hurry_lose_no_call(watch: Watch) -> None:
     """A handler that runs again and again must not have its program's calls fail or come twice."""
     code = "import os, signal\nhits = 0\ndef hit(*_):\n    global hits\n    hits += 1\n"
