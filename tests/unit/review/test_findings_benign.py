@@ -260,7 +260,7 @@ def test_a_web_server_gives_one_finding_above_info_for_its_socket() -> None:
     found = severities(ran(server))
 
     above = {rule: worst for rule, worst in found.items() if worst != "info"}
-    assert above == {"listens-for-others": "medium"}
+    assert above == {"listens-for-others": "low"}
 
 
 def test_requests_that_reads_a_planted_netrc_gives_nothing_above_info() -> None:
