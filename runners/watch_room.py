@@ -13,7 +13,7 @@ Event = dict[str, Any]
 MOST_EVENTS = 50_000
 MOST_BYTES = 24 << 20
 """Of all lines of events together."""
-RESERVED_EVENTS, RESERVED_BYTES = 10_000, 8 << 20
+AMPLE_EVENTS, RESERVED_BYTES = 40_000, 8 << 20
 CLASS_EVENTS, CLASS_BYTES = 200, 100_000
 MOST_GIVEN = 10_000
 
@@ -36,8 +36,7 @@ class Room:
     @property
     def is_ample(self) -> bool:
         """Whether there is more than what is reserved."""
-        has_events = self._events < MOST_EVENTS - RESERVED_EVENTS
-        return has_events and self._left_bytes > RESERVED_BYTES
+        return self._events < AMPLE_EVENTS and self._left_bytes > RESERVED_BYTES
 
     def take(self, size: int, events: int = 0) -> None:
         """Note that so many bytes were written."""

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ __all__ = ["GIT", "MODULES", "PROGRAMS", "SOURCES", "command", "module", "progra
 TEXT = b"the quick brown fox\njumps over\nthe lazy dog\n"
 UGLY = b"x = {  'a':1 }\n"
 GIT = (
-    "git init -q . && git add a.txt && git -c user.name=A -c user.email=a@tool.example commit -qm 1"
-    " && git log --oneline"
+    "git init -q . && git add a.txt && git config user.name A && git config user.email a@b.example"
+    " && git config maintenance.auto false && git commit -qm 1 && git log --oneline"
 )
+"""What git would tidy up behind it may come to its end, or be ended with the call."""
 
 MODULES: dict[str, tuple[list[str], dict[str, bytes], str]] = {
     "pip": (["--version"], {}, "pip "),
@@ -57,7 +59,9 @@ PROGRAMS: dict[str, tuple[list[str], str]] = {
 
 
 def module(name: str, *arguments: str, files: dict[str, bytes] | None = None) -> Source:
-    """Give the call of a module."""
+    """Give the call of a module that is installed here."""
+    if find_spec(name.partition(".")[0]) is None:
+        pytest.skip(f"no {name} here: pip install {name}")
     source = RUN_MODULE.format(name=name)
     return Source(
         source=source, name=name, arguments=arguments, expect_value=False, files=files or {}
