@@ -23,6 +23,7 @@ import answer
 KIND = 4
 MOST_FRAMES, MOST_DETAIL = 3_000, 600
 MOST_DECODED, SHORTEST_DECODED, COMPARED = 200, 12, 64
+MOST_ENCODED = 4_096
 MOST_FRAMES_BACK = 60
 SHOWN_SOURCE = 120
 ALL_VARIABLES = "*"
@@ -119,9 +120,26 @@ class Evidence:
         text, where = _beginning(source, SHOWN_SOURCE), caller()
         if not text or not where:
             return
-        if any(text[:COMPARED].startswith(each) or each in text for each in self._decoded):
+        was_decoded = any(
+            text[:COMPARED].startswith(each) or each in text for each in self._decoded
+        )
+        if was_decoded or _stands_encoded(text):
             self.tell("decode", text.decode(errors="backslashreplace"), where)
         self.tell("compile", str(name), where)
+
+
+def _stands_encoded(text: bytes) -> bool:
+    """Say whether a text stands in the code that made it, written so that nobody reads it.
+
+    However it was decoded: bytes.fromhex() is a part of the language, and others write their own.
+    """
+    frame = _own_frame(sys._getframe(2))  # pyright: ignore[reportPrivateUsage] - behind compiled()
+    if frame is None or len(text) < SHORTEST_DECODED:
+        return False
+    beginning = text[: SHORTEST_DECODED // 3 * 3]
+    forms = (beginning.hex().encode(), beginning[::-1], binascii.b2a_base64(beginning).strip())
+    constants = (_beginning(each, MOST_ENCODED) for each in frame.f_code.co_consts)
+    return any(form in constant for constant in constants for form in forms)
 
 
 class _Variables:
@@ -178,14 +196,16 @@ def caller() -> str:
 
 
 def _own_line(frame: FrameType | None) -> str:
+    own = _own_frame(frame)
+    return f"{os.path.basename(own.f_code.co_filename)}:{own.f_lineno}" if own else ""
+
+
+def _own_frame(frame: FrameType | None) -> FrameType | None:
     for _ in range(MOST_FRAMES_BACK):
-        if frame is None:
-            return ""
-        name = frame.f_code.co_filename
-        if not name.startswith(NOT_ITS_OWN):
-            return f"{os.path.basename(name)}:{frame.f_lineno}"
+        if frame is None or not frame.f_code.co_filename.startswith(NOT_ITS_OWN):
+            return frame
         frame = frame.f_back
-    return ""
+    return None
 
 
 def _executed(evidence: Evidence, code: Any) -> None:

@@ -18,7 +18,6 @@ from watch_places import (
     is_folder,
     leads_on,
     link,
-    of_itself,
 )
 from watch_processes import Process
 
@@ -58,11 +57,13 @@ class Asked(NamedTuple):
 
     def absolute(self, folder: int, path: str) -> str:
         """Give a path as one from the guest's root. folder: AT_FDCWD or a descriptor."""
-        if path.startswith("/"):
-            return of_itself(self.thread, self.number, path)
-        is_current = folder == AT_FDCWD
-        base = self.process.folder() if is_current else link(self.thread, f"fd/{folder}")
-        return f"{base.rstrip('/')}/{path}" if path else base
+        if not path.startswith("/"):
+            is_current = folder == AT_FDCWD
+            base = self.process.folder() if is_current else link(self.thread, f"fd/{folder}")
+            if not path:
+                return base
+            path = f"{base.rstrip('/')}/{path}"
+        return self.places.links.follow(self.thread, self.number, path)
 
 
 Reader = Callable[[Asked], Iterator[Event]]
@@ -202,6 +203,13 @@ def _memory_file(asked: Asked) -> Iterator[Event]:
     yield {"kind": "file", "access": "create", "path": f"/memfd:{name}", "outcome": "allowed"}
 
 
+def _linked(asked: Asked, named: str) -> Iterator[Event]:
+    """Read symlink(2): where it leads to matters to every path that goes through it later."""
+    target = asked.memory.text(asked.arguments[0])
+    asked.places.links.note(target)
+    return made(asked, named, "link", to=target)
+
+
 CREATING = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 
 READERS: dict[str, Reader] = {
@@ -236,12 +244,8 @@ READERS: dict[str, Reader] = {
     "linkat": lambda asked: made(
         asked, asked.path(3, asked.number_at(2)), "link", to=asked.path(1, asked.number_at(0))
     ),
-    "symlink": lambda asked: made(
-        asked, asked.path(1), "link", to=asked.memory.text(asked.arguments[0])
-    ),
-    "symlinkat": lambda asked: made(
-        asked, asked.path(2, asked.number_at(1)), "link", to=asked.memory.text(asked.arguments[0])
-    ),
+    "symlink": lambda asked: _linked(asked, asked.path(1)),
+    "symlinkat": lambda asked: _linked(asked, asked.path(2, asked.number_at(1))),
     **dict.fromkeys(
         ("chmod", "chown", "utime", "utimes", "setxattr", "removexattr"), _simple(changed)
     ),

@@ -3,21 +3,18 @@
 One JSON document a line. "ready"; {"begun": when, on the monotonic clock}; then, mixed,
 {"process", "parent", "pid", "at"} for each new process, {"ended", "at"} for one that ends itself
 and {"event", "process", "at"} for what was done for the first time; last {"repeats": [[place of the
-event, times, last at], ...]}, {"calls": [[number, times, refused], ...]}, {"not_kept": n} and
-"end", without which the record was cut short. Times are in seconds since the call began.
+event, times, last at], ...]}, {"calls": [[number, times, refused], ...]}, {"threads": n} and
+{"not_kept": n}; and "end", without which the record was cut short. Times are in seconds since the
+call began.
 """
 
 import json
 import os
-from typing import Any, cast
+from typing import cast
 
 from watch_memory import shown
+from watch_room import Event, Room
 
-Event = dict[str, Any]
-
-MOST_EVENTS = 50_000
-MOST_BYTES = 24 << 20
-"""Of all lines of events together."""
 FLUSH_BYTES = 1 << 15
 REPEATS_IN_A_LINE = 1000
 
@@ -38,7 +35,7 @@ class Log:
         """Write to a descriptor, which waits for its reader."""
         self._descriptor = descriptor
         self._buffer = bytearray()
-        self._left_bytes = MOST_BYTES
+        self.room = Room()
         self._seen: dict[tuple[object, ...], _Seen] = {}
         self._calls: dict[int, list[int]] = {}
         self._not_kept = 0
@@ -64,11 +61,12 @@ class Log:
             seen.times += 1
             seen.last_at = round(at, 6)
             return
-        document = {"event": _printable(event), "process": serial, "at": round(at, 6)}
-        if len(self._seen) < MOST_EVENTS and self._append_bounded(document):
-            self._seen[key] = _Seen(len(self._seen))
-        else:
+        if not self.room.has_for(event):
             self._not_kept += 1
+            return
+        document = {"event": _printable(event), "process": serial, "at": round(at, 6)}
+        self.room.take(self._append(document), events=1)
+        self._seen[key] = _Seen(len(self._seen))
 
     def call(self, number: int, *, is_refused: bool) -> None:
         """Count a system call."""
@@ -76,22 +74,22 @@ class Log:
         counts[0] += 1
         counts[1] += is_refused
 
-    def end(self) -> None:
-        """Write what was counted."""
+    def end(self, threads: int) -> None:
+        """Write what was counted. threads: of all processes, besides their first ones."""
         again = [
             [seen.place, seen.times, seen.last_at] for seen in self._seen.values() if seen.times > 1
         ]
         for start in range(0, len(again), REPEATS_IN_A_LINE):
             self._append({"repeats": again[start : start + REPEATS_IN_A_LINE]})
         self._append({"calls": [[number, *counts] for number, counts in self._calls.items()]})
+        self._append({"threads": threads})
         self._append({"not_kept": self._not_kept})
         self.say("end")
 
-    def _append_bounded(self, document: Event) -> bool:
-        """Write a line if there is room left for it."""
-        size = self._append(document) if self._left_bytes > 0 else 0
-        self._left_bytes -= size
-        return size > 0
+    def _append_bounded(self, document: Event) -> None:
+        """Write a line about a process if there is ample room for it."""
+        if self.room.is_ample:
+            self.room.take(self._append(document))
 
     def _append(self, document: object) -> int:
         line = json.dumps(document).encode() + b"\n"

@@ -12,6 +12,8 @@ import stat
 import struct
 from typing import NamedTuple
 
+from watch_links import Links
+
 OPENAT2, FACCESSAT2 = 437, 439  # the same numbers everywhere
 RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
 AT_EMPTY_PATH = 0x1000
@@ -64,6 +66,7 @@ class Places:
         self._kept: dict[tuple[str, bool, int], Place] = {}
         self._folders: dict[str, _Folder] = {}
         self._user = os.geteuid()
+        self.links = Links(self._read_link)
         self._programs = (
             None if programs is None else {self.find(each, 0).path for each in programs}
         )
@@ -148,6 +151,18 @@ class Places:
         how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve)
         return _call(OPENAT2, self._root, path.encode("utf-8", "surrogateescape"), how, len(how))
 
+    def _read_link(self, path: str) -> str:
+        """Give what a link holds; "" for what is none."""
+        descriptor = self._open(path, os.O_PATH | os.O_NOFOLLOW)
+        if descriptor < 0:
+            return ""
+        try:
+            return os.readlink("", dir_fd=descriptor)
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
+
     def _describe(self, descriptor: int, needs: int) -> Place:
         status = os.fstat(descriptor)
         real = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -169,24 +184,6 @@ def link(thread: int, name: str) -> str:
         return os.readlink(f"/proc/{thread}/{name}")
     except OSError:
         return ""
-
-
-def of_itself(thread: int, number: int, path: str) -> str:
-    """Follow what means another file to each process: /proc/self, /dev/fd and the like.
-
-    number: the process's own, in the guest.
-    """
-    if not path.startswith(("/proc/", "/dev/fd/")):
-        return path
-    for prefix in ("/proc/self/fd/", "/dev/fd/"):
-        if path.startswith(prefix) and (open_file := link(thread, f"fd/{path[len(prefix) :]}")):
-            return open_file
-    if path == "/proc/self/exe":
-        return link(thread, "exe") or path
-    for prefix in ("/proc/self/", "/proc/thread-self/"):
-        if path.startswith(prefix):
-            return f"/proc/{number}/{path[len(prefix) :]}"
-    return path
 
 
 def is_folder(place: Place) -> bool:

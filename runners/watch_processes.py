@@ -10,6 +10,7 @@ INIT, MAIN = 1, 2
 MOST_OPEN = 256
 MOST_ANCESTORS = 32
 MOST_THREADS = 4096
+MOST_ENDED = 1024
 
 
 class Identity(NamedTuple):
@@ -23,12 +24,11 @@ class Identity(NamedTuple):
 class Process:
     """A process of the guest."""
 
-    def __init__(self, serial: int, parent: "Process | None", identity: Identity) -> None:
-        """serial: its number in the record, from 1. parent: None for our own PID 1."""
+    def __init__(self, serial: int, parent: int | None, identity: Identity) -> None:
+        """serial: its number in the record, from 1. parent: likewise, None for our own PID 1."""
         self.serial = serial
         self.parent = parent
         self.identity = identity
-        self.is_written_down = False
         self._memory: Memory | None = None
         self._folder = ""
 
@@ -68,6 +68,10 @@ class Processes:
         self._by_thread: dict[int, Process] = {}
         self._by_process: dict[int, Process] = {}
         self._serials = 0
+        self._new: list[Process] = []
+        self._ended: dict[int, Process] = {}
+        self.threads = 0
+        """How many were seen besides the first one of each process."""
 
     def of(self, thread: int, *, ancestors: int = MOST_ANCESTORS) -> Process | None:
         """Give the process of a thread; None for our own PID 1, and for one that is gone.
@@ -82,6 +86,11 @@ class Processes:
             return None
         return None if identity.inner == INIT else self._add(thread, identity, ancestors)
 
+    def take_new(self) -> list[Process]:
+        """Give those that were not given before, parents first."""
+        new, self._new = self._new, []
+        return new
+
     def forget(self, thread: int) -> None:
         """Ask again who a thread is: its number may have been another's, who was killed."""
         if process := self._by_thread.pop(thread, None):
@@ -90,7 +99,11 @@ class Processes:
     def end(self, process: Process) -> None:
         """Let a process go that ends itself, with all its threads."""
         process.forget_memory()
-        self._by_process.pop(process.identity.process, None)
+        number = process.identity.process
+        self._by_process.pop(number, None)
+        self._ended[number] = process  # it is a parent until the kernel is done with it
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         self._by_thread = {
             thread: each for thread, each in self._by_thread.items() if each is not process
         }
@@ -99,15 +112,22 @@ class Processes:
         process = self._by_process.get(identity.process)
         if process is None or process.identity != identity:
             self._make_room()
-            # First the parent, which may have done nothing yet but fork.
-            parent = self._by_process.get(identity.parent)
-            if parent is None and ancestors:
-                parent = self.of(identity.parent, ancestors=ancestors - 1)
+            parent = self._parent(identity.parent, ancestors)
+            self._ended.pop(identity.process, None)
             self._serials += 1
-            process = Process(self._serials, parent, identity)
+            process = Process(self._serials, parent.serial if parent else None, identity)
             self._by_process[identity.process] = process
+            self._new.append(process)
         self._by_thread[thread] = process
+        self.threads += thread != identity.process
         return process
+
+    def _parent(self, number: int, ancestors: int) -> Process | None:
+        """Give a parent. A fork that has done nothing itself was not seen, but its child is."""
+        known = self._by_process.get(number) or self._ended.get(number)
+        if known or not ancestors:
+            return known
+        return self.of(number, ancestors=ancestors - 1)
 
     def _make_room(self) -> None:
         """Keep the number of open files, and of threads that may be gone, within bounds."""

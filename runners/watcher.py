@@ -37,6 +37,7 @@ from watch_memory import Unreadable
 from watch_network import Network
 from watch_places import Places
 from watch_processes import MAIN, Process, Processes
+from watch_room import names_below
 
 RECEIVE, SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h: SECCOMP_IOCTL_NOTIF_*
 SET_FLAGS = 0x40082104
@@ -124,7 +125,7 @@ class Watcher:
         events.register(self._listener, 0)  # its end is told unasked, as POLLHUP
         events.poll()
         with self._lock:
-            self._log.end()
+            self._log.end(self._processes.threads)
         os._exit(0)
 
     def _receive_on(self) -> NoReturn:
@@ -190,7 +191,8 @@ class Watcher:
 
     def _write(self, seen: Seen, asked: Waiting, decision: Decision) -> None:
         process, at, events = seen
-        self._write_process(process, at)
+        for new in self._processes.take_new():
+            self._log.process(new.serial, new.parent, new.number, at)
         self._log.call(asked.number, is_refused=not decision.is_allowed)
         if not decision.is_allowed:
             refused = {"kind": "system_call", "number": asked.number, "error": decision.error}
@@ -201,16 +203,6 @@ class Watcher:
         if self._names.get(asked.number) == "exit_group":
             self._log.ended(process.serial, at)
             self._processes.end(process)
-
-    def _write_process(self, process: Process, at: float) -> None:
-        """Write down a process, and first those that it descends from, if they are new."""
-        if process.is_written_down:
-            return
-        process.is_written_down = True
-        if process.parent:
-            self._write_process(process.parent, at)
-        parent = process.parent.serial if process.parent else None
-        self._log.process(process.serial, parent, process.number, at)
 
     def _events(self, reader: Reader, process: Process, asked: Waiting) -> list[Event]:
         if self._places is None:
@@ -225,6 +217,8 @@ class Watcher:
             with contextlib.suppress(OSError, Unreadable):
                 place = asked.arguments[MARKING[self._names[asked.number]]]
                 if process.memory().text(place) == BEGIN:
+                    # nothing of the call has run yet: what lies there, it was given
+                    self._log.room.give(names_below("/box", f"/proc/{asked.thread}/root"))
                     self._begun_at = time.monotonic()
                     self._log.say({"begun": self._begun_at})
         return False

@@ -213,6 +213,8 @@ class Record(_Frozen):
     system_calls: tuple[SystemCallCount, ...] = ()
     seconds: float = 0.0
     """How long it ran, from its own first line on."""
+    threads: int = 0
+    """Threads that did something, besides the first of each process: counted with processes."""
     not_kept: int = 0
     """Events over the record's bounds: counted, and not kept one by one."""
     unwatched: tuple[str, ...] = ()

@@ -72,6 +72,7 @@ class _Reading:
     processes: dict[int, SeenProcess] = field(default_factory=dict[int, SeenProcess])
     repeats: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
     calls: list[SystemCallCount] = field(default_factory=list[SystemCallCount])
+    threads: int = 0
     not_kept: int = 0
     begun_at: float | None = None
     is_whole: bool = False
@@ -95,6 +96,7 @@ def parse_record(watched: Watched, naming: Naming) -> Record:
         samples=tuple(_samples(watched, reading.begun_at)),
         seconds=round(max(0.0, watched.seconds - _shift(watched, reading.begun_at)), 6),
         system_calls=tuple(sorted(reading.calls, key=lambda each: each.name)),
+        threads=reading.threads,
         not_kept=reading.not_kept,
         unwatched=naming.unwatched,
     )
@@ -123,6 +125,8 @@ def _take(reading: _Reading, line: Json) -> None:
             reading.calls += [
                 _call_count(reading.naming, row) for row in cast("list[list[int]]", rows)
             ]
+        case {"threads": int(number)}:
+            reading.threads = number
         case {"not_kept": int(number)}:
             reading.not_kept += number
         case "end":

@@ -53,11 +53,20 @@ def _look(rule: Rule, views: Sequence[RunView]) -> _Found:
     proofs: list[Proof] = []
     worst = rule.severity
     for number, view in enumerate(views):
-        found = [_proof(hit, view, number) for hit in _hits(rule, view)]
+        found = _proofs(rule, view, number)
         proofs += found
         if found and rule.is_worse_with_network and view.tried_the_network:
             worst = _one_step_worse(rule.severity)
     return _Found(tuple(proofs), worst)
+
+
+def _proofs(rule: Rule, view: RunView, number: int) -> list[Proof]:
+    """Give what says the same once: a search through PATH tries one program many times."""
+    said: dict[str, Proof] = {}
+    for hit in _hits(rule, view):
+        proof = _proof(hit, view, number)
+        said.setdefault(proof.text, proof)
+    return list(said.values())
 
 
 def _hits(rule: Rule, view: RunView) -> Iterator[Hit]:

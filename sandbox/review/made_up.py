@@ -20,8 +20,9 @@ _HEXADECIMAL: Final = r"(?=[0-9a-fA-F]*\d)(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{8,
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # eight of [a-z0-9_] is tempfile's, ten of [A-Za-z0-9] mktemp(1)'s, six are mkstemp(3)'s
 _TEMPORARY: Final = (
-    r"(?<![0-9A-Za-z])(?P<kept>tmp|pymp-|psm_|mp-|cc|tmp\.|temp-)"
-    r"(?:(?<=cc)[A-Za-z0-9]{6}(?=\.)|(?<=tmp\.)[A-Za-z0-9]{6,10}|(?<!cc)[a-z0-9_]{8})"
+    r"(?<![0-9A-Za-z])(?P<kept>tmp|pymp-|psm_|mp-|cc|tmp\.|temp-|tmp_obj_|pytest-cache-files-)"
+    r"(?:(?<=cc)[A-Za-z0-9]{6}(?=\.)|(?<=tmp\.)[A-Za-z0-9]{6,10}|(?<=tmp_obj_)[A-Za-z0-9]{6}"
+    r"|(?<!cc)(?<!obj_)[a-z0-9_]{8})"
     r"(?![0-9A-Za-z])"
 )
 # letters and digits that take turns, as no word does
@@ -39,6 +40,10 @@ _MADE_UP: Final = tuple(
     )
 )
 _COMPILED: Final = re.compile(r"__pycache__/([^/]+?)\.(?:cpython|pypy)[^/.]*(?:\.opt-\d)?\.pyc$")
+# what git names after content that has the time in it, and tries whether links work with
+_OF_GIT: Final = re.compile(
+    r"(?<=/objects/)[0-9a-f]{2}(?=/|$)|(?<=/\.git/t)[A-Za-z0-9]{6}$|(?<=^\.git/t)[A-Za-z0-9]{6}$"
+)
 _PROCESS: Final = re.compile(r"(?<=/)\d+(?=/|$)")
 _NAME_CHARACTERS: Final = 255
 """Longer is no file's name; the patterns are not to look at what a guest made to be slow."""
@@ -67,7 +72,8 @@ def normal_path(path: str) -> str:
     source = _COMPILED.sub(r"\1.py", path)
     if is_system(source):
         return source
-    return "/".join(normal_text(name) for name in source.split("/"))
+    names = _OF_GIT.sub(_MARK, source).split("/")
+    return "/".join(normal_text(name) for name in names)
 
 
 def is_system(path: str) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -82,12 +82,20 @@ class ProcessesMatch(Match):
     def hits(self, view: RunView) -> Iterator[Hit]:
         """Say the largest number, if it is large enough."""
         processes = view.run.record.processes
-        if self.at_once is not None and (most := _most_at_once(processes)) >= self.at_once:
+        if self.at_once is not None and (most := self._most(view)) >= self.at_once:
             yield Hit(None, f"{most} processes at the same time")
         if self.started is not None:
             most = _most_started(processes, self.within_seconds)
             if most >= self.started:
                 yield Hit(None, f"{most} processes started within {self.within_seconds:g} seconds")
+
+    @staticmethod
+    def _most(view: RunView) -> int:
+        """Count those, too, that did nothing to be seen by: whoever counts them counts threads."""
+        record = view.run.record
+        counted = [view.run.result.usage.peak_processes]
+        counted += [sample.processes for sample in record.samples]
+        return max(_most_at_once(record.processes), max(counted) - record.threads)
 
 
 class LeftMatch(Match):
@@ -161,13 +169,18 @@ class PlantedFileMatch(Match):
     except_paths: PathGlobs = NO_PATHS
 
     def hits(self, view: RunView) -> Iterator[Hit]:
-        """Give the events that opened one."""
-        planted = view.canaries.paths if view.canaries else frozenset[str]()
+        """Give the events that opened one, under whatever name it had by then."""
+        planted = {path: path for path in view.canaries.paths} if view.canaries else {}
         for place, event in view.each(FileEvent):
-            is_one = event.access in self.accesses and event.path in planted
-            wanted = self.paths.fits(event.path) and not self.except_paths.fits(event.path)
-            if is_one and wanted and event.outcome == "allowed":
+            if event.outcome != "allowed":
+                continue
+            known = planted.get(event.path) or _linked_to(event, planted)
+            if known and event.access in self.accesses and self._wants(known):
                 yield Hit(place)
+            planted |= _new_names(event, planted)
+
+    def _wants(self, path: str) -> bool:
+        return self.paths.fits(path) and not self.except_paths.fits(path)
 
 
 class PlantedVariableMatch(Match):
@@ -193,6 +206,25 @@ class LeakMatch(Match):
         """Say which secret is where."""
         if view.canaries:
             yield from leaks(view.run, view.canaries, frozenset(self.places))
+
+
+def _linked_to(event: FileEvent, planted: Mapping[str, str]) -> str:
+    """Give which file another name was made for, link(2); "" where it is none of those."""
+    return planted.get(event.to, "") if event.access == "link" else ""
+
+
+def _new_names(event: FileEvent, planted: Mapping[str, str]) -> dict[str, str]:
+    """Give the names that files have from now on: theirs or their folder's was changed or added."""
+    if event.access not in {"rename", "link"}:
+        return {}
+    is_renamed = event.access == "rename"
+    before, after = (event.path, event.to) if is_renamed else (event.to, event.path)
+    inside = f"{before}/"
+    return {
+        after + path[len(before) :]: known
+        for path, known in planted.items()
+        if path == before or path.startswith(inside)
+    }
 
 
 def _most_at_once(processes: tuple[SeenProcess, ...]) -> int:

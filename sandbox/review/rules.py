@@ -28,6 +28,7 @@ from sandbox.review.matches import (
     SignalMatch,
     SystemCallMatch,
 )
+from sandbox.review.matches_piped import PipedMatch
 from sandbox.review.matches_whole import (
     IdleMatch,
     LeakMatch,
@@ -50,6 +51,7 @@ Said = Annotated[Line, Field(min_length=10)]
 AnyMatch = Annotated[
     FileMatch
     | ProgramMatch
+    | PipedMatch
     | NetworkMatch
     | SignalMatch
     | SystemCallMatch

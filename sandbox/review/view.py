@@ -83,6 +83,10 @@ class RunView:
         """Give an event's address; of a socket that listens and tells none, what was bound last."""
         return event.address or self._bound.get(place, "")
 
+    def parent_of(self, process: int) -> int | None:
+        """Give who started a process; None where it was not seen."""
+        return self._parents.get(process)
+
     def relation(self, event: SignalEvent) -> Relation:
         """Say whom a signal is for."""
         kind, _, number = event.target.partition(" ")

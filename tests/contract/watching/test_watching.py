@@ -41,6 +41,19 @@ def test_a_fork_that_becomes_no_program_is_seen_when_it_does_something(watch: Wa
     assert record.processes[event.process - 1].parent == 1
 
 
+def test_a_child_of_a_fork_that_does_nothing_itself_has_its_parents(watch: Watch) -> None:
+    code = "import os\nif os.fork() == 0:\n    if os.fork() == 0: os.stat('/box'); os._exit(0)\n"
+    code += "    os.wait(); os._exit(0)\nos.wait()"
+
+    _, record = watch(code)
+
+    parents = {process.number: process.parent for process in record.processes}
+    (event,) = all_of(record, FileEvent, path="/box")
+    middle = parents[event.process]
+    assert middle is not None
+    assert parents[middle] == 1
+
+
 def test_arguments_beyond_reason_are_cut_and_said_to_be(watch: Watch) -> None:
     _, record = watch("import subprocess\nsubprocess.run(['true', 'x' * 100_000])")
 

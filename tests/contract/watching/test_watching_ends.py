@@ -22,8 +22,8 @@ def test_a_flood_of_names_is_counted_when_it_is_over_the_bounds(watch: Watch) ->
     result, record = watch(code)
 
     assert result.status == "ok"
-    assert len(record.events) == 50_000
-    assert record.not_kept == 10_000
+    assert 40_000 <= len(record.events) < 50_000  # the rest is reserved for what is not a look
+    assert len(record.events) + record.not_kept == 60_000
 
 
 def test_a_watched_call_ends_at_its_deadline() -> None:

@@ -61,6 +61,44 @@ def test_a_file_is_named_as_what_it_is_whatever_it_is_called(watch: Watch, name:
     assert ("read", "allowed") in accesses(record, "/box/given.txt")
 
 
+LONG_WAYS = [
+    "/proc/self/root/box/given.txt",
+    "/proc/./self//cwd/given.txt",
+    "/proc/thread-self/root/../box/given.txt",
+    "/proc/self/task/../cwd/given.txt",
+    "way/given.txt",
+]
+
+
+@pytest.mark.parametrize("name", LONG_WAYS)
+def test_a_file_is_named_as_what_it_is_whichever_way_leads_through_proc(
+    watch: Watch, name: str
+) -> None:
+    code = f"os.symlink('/proc/self/cwd', 'way')\nopen({name!r}).close()"
+
+    _, record = watch(TRY + code, given__txt=b"x")
+
+    assert ("read", "allowed") in accesses(record, "/box/given.txt")
+
+
+def test_a_file_below_an_open_folder_in_proc_is_named_as_what_it_is(watch: Watch) -> None:
+    code = "f = os.open('/', os.O_PATH)\nopen(f'/proc/{os.getpid()}/fd/{f}/box/given.txt').close()"
+
+    _, record = watch(TRY + code, given__txt=b"x")
+
+    assert ("read", "allowed") in accesses(record, "/box/given.txt")
+
+
+def test_a_link_to_what_a_process_has_open_leads_no_look_out_of_the_guest(watch: Watch) -> None:
+    """The first process of the guest is ours: neither the guest nor the watcher looks into it."""
+    code = "attempt(open, '/proc/1/root/etc/shadow')\nattempt(open, '/proc/1/cwd/x')"
+
+    _, record = watch(TRY + code)
+
+    assert accesses(record, "/proc/1/root/etc/shadow") == [("read", "refused")]
+    assert accesses(record, "/proc/1/cwd/x") == [("read", "refused")]
+
+
 def test_a_file_in_memory_is_seen(watch: Watch) -> None:
     """Without a control group it is refused: nothing would count it."""
     code = "try: os.memfd_create('m'); made = 'allowed'\nexcept OSError: made = 'refused'\nmade"

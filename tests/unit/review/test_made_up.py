@@ -22,6 +22,8 @@ MADE_UP = {
     "12345.pid": "*.pid",
     "a1b2c3d4": "*",
     "x7k2m9qw": "*",
+    "tmp_obj_qEO5KS": "tmp_obj_*",
+    "pytest-cache-files-lmapzyc9": "pytest-cache-files-*",
 }
 ORDINARY = (
     *("x86_64-linux-gnu", "python3.11", "libssl.so.3", "utf8.py", "base64.py", "data_12.csv"),
@@ -50,6 +52,11 @@ def test_an_ordinary_name_stays(name: str) -> None:
         ("/proc/self/fd/3", "/proc/self/fd/*"),
         ("/usr/lib/python3.11/__pycache__/os.cpython-311.pyc", "/usr/lib/python3.11/os.py"),
         ("/box/a/__pycache__/m.cpython-311.opt-1.pyc", "/box/a/m.py"),
+        ("/box/.git/objects/fa", "/box/.git/objects/*"),
+        ("/box/.git/objects/fa/tmp_obj_qEO5KS", "/box/.git/objects/*/tmp_obj_*"),
+        (".git/objects/pack/x", ".git/objects/pack/x"),
+        ("/box/.git/t4YwYW4", "/box/.git/t*"),
+        ("/box/.git/config", "/box/.git/config"),
         ("/box/__pycache__/m.cpython-311.pyc.140234", "/box/__pycache__/m.cpython-311.pyc.*"),
     ],
 )

@@ -1,0 +1,5 @@
+"""Runs code whose letters were rotated."""
+
+import codecs
+
+exec(codecs.decode("cevag('uvqqra pbqr ehaf')", "rot13"))

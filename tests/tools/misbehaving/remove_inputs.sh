@@ -1,0 +1,3 @@
+#!/bin/sh
+# Removes the files that it is given.
+rm -f -- "$@"
