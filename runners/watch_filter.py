@@ -36,9 +36,8 @@ class Filter:
             raise ValueError(message)
         self._by_number: dict[int, Decision] = {}
 
-    def decide(self, call: bytes) -> Decision:
-        """Say what becomes of a call, given as a struct seccomp_data."""
-        number = int.from_bytes(call[:4], "little")
+    def decide(self, number: int, call: bytes | memoryview) -> Decision:
+        """Say what becomes of a call, given as its number and a struct seccomp_data."""
         if (known := self._by_number.get(number)) is not None:
             return known
         code, is_about_arguments = self._run(call)
@@ -47,7 +46,7 @@ class Filter:
             self._by_number[number] = decision
         return decision
 
-    def _run(self, call: bytes) -> tuple[int, bool]:
+    def _run(self, call: bytes | memoryview) -> tuple[int, bool]:
         """Give what the program returns, and whether it looked at an argument on its way."""
         place = word = 0
         is_about_arguments = False

@@ -10,6 +10,7 @@ call began.
 
 import json
 import os
+from json.encoder import encode_basestring_ascii as quote
 from typing import cast
 
 from watch_memory import shown
@@ -56,7 +57,8 @@ class Log:
 
     def event(self, serial: int, at: float, event: Event) -> None:
         """Write down what a process did, or that it did it again."""
-        key = (serial, *map(_hashable, event.values()))
+        is_plain = event["kind"] != "program"  # that alone has a list
+        key = (serial, *(event.values() if is_plain else map(_hashable, event.values())))
         if seen := self._seen.get(key):
             seen.times += 1
             seen.last_at = round(at, 6)
@@ -64,8 +66,8 @@ class Log:
         if not self.room.has_for(event):
             self._not_kept += 1
             return
-        document = {"event": _printable(event), "process": serial, "at": round(at, 6)}
-        self.room.take(self._append(document), events=1)
+        line = f'{{"event":{_written(event)},"process":{serial},"at":{at:.6f}}}\n'
+        self.room.take(self._append_line(line), events=1)
         self._seen[key] = _Seen(len(self._seen))
 
     def call(self, number: int, *, is_refused: bool) -> None:
@@ -92,8 +94,10 @@ class Log:
             self.room.take(self._append(document))
 
     def _append(self, document: object) -> int:
-        line = json.dumps(document).encode() + b"\n"
-        self._buffer += line
+        return self._append_line(json.dumps(document) + "\n")
+
+    def _append_line(self, line: str) -> int:
+        self._buffer += line.encode()
         if len(self._buffer) > FLUSH_BYTES:
             self._flush()
         return len(line)
@@ -103,18 +107,18 @@ class Log:
             del self._buffer[: os.write(self._descriptor, self._buffer)]
 
 
-def _printable(event: Event) -> Event:
-    return {key: _shown(value) for key, value in event.items()}
+def _written(event: Event) -> str:
+    """Write an event as JSON, by hand: it is half the time that the encoder's own loop takes."""
+    members = [f'"{key}":{_written_value(value)}' for key, value in event.items()]
+    return f"{{{','.join(members)}}}"
 
 
-def _shown(value: object) -> object:
+def _written_value(value: object) -> str:
     if isinstance(value, str):
-        return shown(value)
-    return (
-        [_shown(each) for each in _words(cast("object", value))]
-        if isinstance(value, list)
-        else value
-    )
+        return quote(shown(value))
+    if isinstance(value, list):
+        return f"[{','.join([quote(shown(each)) for each in _words(cast('object', value))])}]"
+    return json.dumps(value)
 
 
 def _hashable(value: object) -> object:

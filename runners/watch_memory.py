@@ -52,9 +52,11 @@ class Memory:
 
     def _until_nul(self, address: int, most_bytes: int) -> bytes:
         content = self.read(address, min(FIRST_BYTES, most_bytes))
-        if b"\0" not in content and most_bytes > FIRST_BYTES:
+        end = content.find(0)
+        if end < 0 and most_bytes > FIRST_BYTES:
             content = self.read(address, most_bytes)
-        return content.partition(b"\0")[0]
+            end = content.find(0)
+        return content if end < 0 else content[:end]
 
     def argv(self, address: int) -> Argv:
         """Give the arguments of a program, execve(2)."""

@@ -73,10 +73,11 @@ class Places:
 
     def find(self, path: str, needs: int, *, follows: bool = True) -> Place:
         """Find a file by its absolute path. needs: os.R_OK and its like; 0 to be there only."""
+        if path.startswith(OWN):
+            place = self._find_in_folder(path, needs, follows=follows)
+            return place or self._find(path, needs, follows=follows)
         key = (path, follows, needs)
         if place := self._kept.get(key):
-            return place
-        if path.startswith(OWN) and (place := self._find_in_folder(path, needs, follows=follows)):
             return place
         place = self._find(path, needs, follows=follows)
         if path.startswith(FIXED) and place.path.startswith(FIXED) and len(self._kept) < MOST_KEPT:
@@ -92,7 +93,7 @@ class Places:
 
     def find_parent(self, path: str) -> Place:
         """Find the folder of a path's last name, and whether names may be made in it."""
-        parent = os.path.dirname(path.rstrip("/")) or "/"
+        parent = path.rstrip("/").rpartition("/")[0] or "/"
         folder = self._folder(parent) if path.startswith(OWN) else None
         return folder.place if folder else self.find(parent, WRITE_AND_SEARCH)
 

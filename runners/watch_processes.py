@@ -86,6 +86,11 @@ class Processes:
             return None
         return None if identity.inner == INIT else self._add(thread, identity, ancestors)
 
+    @property
+    def are_several(self) -> bool:
+        """Whether there is, or was, more than one process or thread."""
+        return self._serials > 1 or self.threads > 0
+
     def take_new(self) -> list[Process]:
         """Give those that were not given before, parents first."""
         new, self._new = self._new, []

@@ -17,6 +17,7 @@ import _thread
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -31,7 +32,7 @@ import kernel
 import watch_calls
 import watch_files
 from watch_files import Asked, Event, Reader
-from watch_filter import CALL, Decision, Filter
+from watch_filter import Decision, Filter
 from watch_log import Log
 from watch_memory import Unreadable
 from watch_network import Network
@@ -43,8 +44,9 @@ RECEIVE, SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h: SECCOMP_IOCTL_NOTIF_*
 SET_FLAGS = 0x40082104
 SYNC_WAKE_UP = 1
 CONTINUE = 1
-RECEIVERS = 2
-NOTIFICATION = struct.Struct("=QII64s")
+NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+CALL_AT = 16
+"""Where the struct seccomp_data begins."""
 ANSWER = struct.Struct("=QqiI")
 BEGIN = "/run/sandbox/begin"
 """A name that a guest asks for just before its call begins; what it did before was ours."""
@@ -62,6 +64,7 @@ def main(pidfd: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     listener = kernel.syscall("pidfd_getfd", pidfd, configuration["listener"], 0)
     os.close(pidfd)
+    gc.disable()  # nothing here is in a cycle, and what is kept grows with the record
     Watcher(listener, configuration).serve()
 
 
@@ -72,14 +75,14 @@ class Waiting(NamedTuple):
     thread: int
     number: int
     arguments: tuple[int, ...]
-    call: bytes
+    call: memoryview
+    """The struct seccomp_data."""
 
     @classmethod
-    def read(cls, notification: bytes | bytearray) -> "Waiting":
+    def read(cls, notification: bytearray) -> "Waiting":
         """Take it apart."""
-        cookie, thread, _, call = NOTIFICATION.unpack(notification)
-        number, _, _, *arguments = CALL.unpack(call)
-        return cls(cookie, thread, number, tuple(arguments), call)
+        cookie, thread, _, number, _, _, *arguments = NOTIFICATION.unpack(notification)
+        return cls(cookie, thread, number, tuple(arguments), memoryview(notification)[CALL_AT:])
 
 
 class Seen(NamedTuple):
@@ -103,12 +106,16 @@ class Watcher:
         self._readers = {
             number: readers[name] for number, name in self._names.items() if name in readers
         }
+        numbers = configuration["numbers"]
+        self._execs = {numbers["execve"], numbers["execveat"]}
+        self._exit_group = numbers["exit_group"]
         self._log = Log(sys.stdout.fileno())
         self._processes = Processes()
         self._places: Places | None = None
         self._programs = configuration["programs"]
         self._begun_at = 0.0
         self._lock = _thread.allocate_lock()
+        self._has_help = False
         self._set_sync_wake_up()
         self._log.say("ready")
 
@@ -119,8 +126,7 @@ class Watcher:
 
     def serve(self) -> None:
         """Answer calls until all who could make one are dead."""
-        for _ in range(RECEIVERS):
-            _thread.start_new_thread(self._receive_on, ())
+        _thread.start_new_thread(self._receive_on, ())
         events = select.poll()
         events.register(self._listener, 0)  # its end is told unasked, as POLLHUP
         events.poll()
@@ -132,7 +138,8 @@ class Watcher:
         """Take one call after the other, waiting for the next within the kernel.
 
         From when a call is taken on, no signal can interrupt it; before that one can, and a call
-        that never fails so would. So a thread always waits there, while another is at work.
+        that never fails so would. So where there are several to ask, or to send signals, a thread
+        always waits there while another is at work. Both wake for each call, which costs a third.
         """
         try:
             while True:
@@ -145,7 +152,7 @@ class Watcher:
 
     def _take(self, asked: Waiting) -> None:
         """See a call, answer it, and write it down while its process goes on already."""
-        decision = self._filter.decide(asked.call)
+        decision = self._filter.decide(asked.number, asked.call)
         seen = None
         with self._lock:
             try:
@@ -173,7 +180,7 @@ class Watcher:
         at = time.monotonic() - self._begun_at
         reader = self._readers.get(asked.number)
         events = self._read(reader, process, asked) if reader else []
-        if self._names.get(asked.number) in {"execve", "execveat"}:
+        if asked.number in self._execs:
             process.forget_memory()
         return Seen(process, at, events)
 
@@ -193,6 +200,9 @@ class Watcher:
         process, at, events = seen
         for new in self._processes.take_new():
             self._log.process(new.serial, new.parent, new.number, at)
+        if not self._has_help and self._processes.are_several:
+            self._has_help = True
+            _thread.start_new_thread(self._receive_on, ())
         self._log.call(asked.number, is_refused=not decision.is_allowed)
         if not decision.is_allowed:
             refused = {"kind": "system_call", "number": asked.number, "error": decision.error}
@@ -200,7 +210,7 @@ class Watcher:
         for event in events:
             said = event if decision.is_allowed else {**event, "outcome": "refused"}
             self._log.event(process.serial, at, said)
-        if self._names.get(asked.number) == "exit_group":
+        if asked.number == self._exit_group:
             self._log.ended(process.serial, at)
             self._processes.end(process)
 

@@ -51,7 +51,7 @@ def test_what_the_watcher_answers_is_what_the_filter_says(
     call = Call(arch=ARCHES["x86_64"], number=number, arguments=values)
     code = run(parse(compile_filter(documents, "x86_64")), call)
 
-    answer = watchers_filter(documents).decide(call.pack())
+    answer = watchers_filter(documents).decide(number, call.pack())
 
     assert answer.is_allowed == (code == ALLOW)
     assert answer.is_allowed or answer.error == code & ERRNO_BITS

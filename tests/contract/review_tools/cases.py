@@ -209,7 +209,6 @@ CASES: dict[str, Case] = {
         f"hide_{way}.py": Case(
             found={"decodes-and-runs": "medium"},
             words={"decodes-and-runs": f"compile <string> at hide_{way}.py:"},
-            info=("decodes-text",),
         )
         for way in ("base64", "zlib", "hex", "rot13", "fromhex")
     },
