@@ -208,7 +208,7 @@ CASES: dict[str, Case] = {
     **{
         f"hide_{way}.py": Case(
             found={"decodes-and-runs": "medium"},
-            words={"decodes-and-runs": f"compile <string> at hide_{way}.py:"},
+            words={"decodes-and-runs": "decode print("},
         )
         for way in ("base64", "zlib", "hex", "rot13", "fromhex")
     },
