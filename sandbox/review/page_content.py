@@ -122,6 +122,7 @@ def _record(record: Record, cut: _Cutter) -> dict[str, Any]:
         ],
         "samples": [each.model_dump(mode="json") for each in record.samples],
         "system_calls": [each.model_dump(mode="json") for each in record.system_calls],
+        "seconds": record.seconds,
         "not_kept": record.not_kept,
         "unwatched": record.unwatched,
     }

@@ -111,7 +111,7 @@ function endOf(run) {
   for (const process of run.processes) ends.push(process.ended_at ?? process.started_at);
   // What did not say that it ends was there to the last; else the time after it was the engine's.
   const isCutOff = run.processes.some((process) => process.ended_at === null);
-  if (isCutOff || !run.processes.length) ends.push(run.record.seconds || run.result.usage.wall_seconds);
+  if (isCutOff || !run.processes.length) ends.push(run.seconds || run.result.usage.wall_seconds);
   for (const sample of run.samples) ends.push(sample.at);
   return ends.reduce((most, each) => Math.max(most, each));
 }
