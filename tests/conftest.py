@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -30,6 +31,8 @@ REQUIRED = frozenset(filter(None, os.environ.get("SANDBOX_REQUIRE", "").split(",
 
 ONLY = frozenset(filter(None, os.environ.get("SANDBOX_ONLY", "").split(",")))
 """These mechanisms alone: CI tests the others in other jobs."""
+
+NO_PROCESSES = pytest.mark.skip(reason="calls in containers cannot be watched")
 
 COUNTING = frozenset({"cgroup", "docker"})
 """Where a control group counts the tree: its refusals are certain."""
@@ -60,6 +63,12 @@ def mechanisms() -> list[str]:
         names = ", ".join(sorted(missing))
         pytest.exit(f"SANDBOX_REQUIRE names {names}, not here: engine: {info}", returncode=3)
     return [name for name in found if not ONLY or name in ONLY]
+
+
+def lacking(what: str, remedy: str) -> NoReturn:
+    """Leave a test out for want of a tool; where CI requires "tools", fail."""
+    leave_out = pytest.fail if "tools" in REQUIRED else pytest.skip
+    leave_out(f"no {what} here: {remedy}")
 
 
 def pytest_report_header() -> str:

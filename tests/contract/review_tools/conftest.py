@@ -13,7 +13,7 @@ from sandbox import Policy, Sandbox, Source
 from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.call import Call, Command
 from sandbox.review.model import Review
-from tests.conftest import mechanisms
+from tests.conftest import NO_PROCESSES, lacking, mechanisms
 
 TOOLS = Path(__file__).parents[2] / "tools"
 PROCESSES: list[Any] = [name for name in mechanisms() if name in {"cgroup", "watchdog"}]
@@ -23,7 +23,7 @@ CallOf = Callable[..., Call]
 ReviewOf = Callable[..., Review]
 
 
-@pytest.fixture(scope="session", params=PROCESSES or [pytest.param("", marks=pytest.mark.skip)])
+@pytest.fixture(scope="session", params=PROCESSES or [pytest.param("", marks=NO_PROCESSES)])
 def reviewer(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox under the policy "review"."""
     backend = SubprocessBackend(use_control_groups=request.param == "cgroup")
@@ -65,7 +65,7 @@ def compiled(source: Path, folder: Path) -> bytes:
     """Compile a C program."""
     compiler = shutil.which("gcc")
     if compiler is None:
-        pytest.skip("no compiler here: apt-get install gcc libc6-dev")
+        lacking("compiler", "apt-get install gcc libc6-dev")
     program = folder / source.stem
     subprocess.run([compiler, "-w", "-O1", "-o", program, source], check=True, timeout=30)
     return program.read_bytes()

@@ -5,11 +5,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 from sandbox import Source
 from sandbox.call import Call, Command
 from sandbox.review.plan import RUN_MODULE
+from tests.conftest import lacking
 
 __all__ = ["GIT", "MODULES", "PROGRAMS", "SOURCES", "command", "module", "program_beside_python"]
 
@@ -61,7 +60,7 @@ PROGRAMS: dict[str, tuple[list[str], str]] = {
 def module(name: str, *arguments: str, files: dict[str, bytes] | None = None) -> Source:
     """Give the call of a module that is installed here."""
     if find_spec(name.partition(".")[0]) is None:
-        pytest.skip(f"no {name} here: pip install {name}")
+        lacking(name, f"pip install {name}")
     source = RUN_MODULE.format(name=name)
     return Source(
         source=source, name=name, arguments=arguments, expect_value=False, files=files or {}
@@ -71,7 +70,7 @@ def module(name: str, *arguments: str, files: dict[str, bytes] | None = None) ->
 def command(*argv: str, files: dict[str, bytes] | None = None) -> Command:
     """Give the call of a program that this host must have."""
     if shutil.which(argv[0], path="/usr/bin:/bin") is None:
-        pytest.skip(f"no {argv[0]} here: apt-get install {argv[0]}")
+        lacking(argv[0], f"apt-get install {argv[0]}")
     return Command(argv=argv, files={"a.txt": TEXT} if files is None else files)
 
 
@@ -79,5 +78,5 @@ def program_beside_python(name: str, *arguments: str) -> Call:
     """Give the call of a program that was installed beside this interpreter, taken along."""
     path = Path(sys.executable).parent / name
     if not path.is_file():
-        pytest.skip(f"no {name} here: pip install {name}")
+        lacking(name, f"pip install {name}")
     return Command(argv=[f"./{name}", *arguments], files={name: path.read_bytes()})

@@ -12,6 +12,7 @@ from sandbox.policy import FileGrant, ListedPrograms, NoPrograms
 from sandbox.review.grants import unused_grants
 from sandbox.review.least import wider_than
 from sandbox.review.model import Review
+from tests.conftest import NO_PROCESSES
 from tests.contract.review_tools.conftest import PROCESSES, CallOf
 from tests.contract.review_tools.real import GIT, TEXT, UGLY, command, module
 
@@ -69,7 +70,7 @@ def test_a_pipeline_may_start_its_own_programs_alone(reviewer: Sandbox, tmp_path
     assert {Path(path).name for path in programs.allow} == {"dash", "sort", "uniq", "head"}
 
 
-@pytest.fixture(params=PROCESSES or [pytest.param("", marks=pytest.mark.skip)])
+@pytest.fixture(params=PROCESSES or [pytest.param("", marks=NO_PROCESSES)])
 def granting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]:
     """A sandbox whose guests may read two folders of the host."""
     grants: list[FileGrant] = []

@@ -9,7 +9,7 @@ from sandbox import Policy, Sandbox, Source
 from sandbox.backends.subprocess import SubprocessBackend
 from sandbox.call import Call, Command
 from sandbox.engine import WatchedResult
-from tests.conftest import mechanisms
+from tests.conftest import NO_PROCESSES, mechanisms
 
 PROCESSES: list[Any] = [name for name in mechanisms() if name in {"cgroup", "watchdog"}]
 """A container's guests cannot be watched; that it says so is tested with the docker backend."""
@@ -17,7 +17,7 @@ PROCESSES: list[Any] = [name for name in mechanisms() if name in {"cgroup", "wat
 Watch = Callable[..., WatchedResult]
 
 
-@pytest.fixture(scope="session", params=PROCESSES or [pytest.param("", marks=pytest.mark.skip)])
+@pytest.fixture(scope="session", params=PROCESSES or [pytest.param("", marks=NO_PROCESSES)])
 def reviewer(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox under the policy "review"."""
     backend = SubprocessBackend(use_control_groups=request.param == "cgroup")

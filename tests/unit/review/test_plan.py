@@ -1,12 +1,15 @@
 """What is reviewed, and how it is called."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from sandbox import BadCall, CannotEnforce, Policy, Sandbox, Source
+from sandbox.backends.docker import DockerBackend
 from sandbox.backends.fake import FakeBackend
 from sandbox.backends.view import Interpreter
 from sandbox.call import Call, Command, Function
@@ -176,6 +179,13 @@ def test_a_function_sent_by_value_has_the_hash_that_a_toolset_compares() -> None
     call = function_call(helper, [4], {}, Policy.load("review"))
 
     assert plan_calls([call], PLACES).hash == function_hash(helper)
+
+
+def test_a_call_in_a_container_is_refused_to_be_watched() -> None:
+    watch = partial(DockerBackend().watch, Source(source="1"), Policy.load("review"), None)
+
+    with pytest.raises(CannotEnforce, match="use backend='subprocess'"):
+        anyio.run(watch)
 
 
 def test_what_cannot_watch_refuses_a_review() -> None:
