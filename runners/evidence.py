@@ -28,6 +28,7 @@ MOST_FRAMES_BACK = 60
 SHOWN_SOURCE = 120
 ALL_VARIABLES = "*"
 STANDARD = ("<frozen", os.path.dirname(os.__file__) + "/")
+OURS = os.path.dirname(__file__) + "/"
 NOT_ITS_OWN = ("/usr/lib/", "/opt/", "/run/sandbox/", "<frozen")
 """Where code is the interpreter's, of installed packages, or ours."""
 DECODERS: tuple[tuple[ModuleType, str], ...] = (
@@ -186,11 +187,11 @@ def place() -> str:
 
 
 def caller() -> str:
-    """Say which line does it; "" where it is the standard library's, as for every namedtuple."""
+    """Say which line does it; "" where it is ours or, as for a namedtuple, the library's."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - ditto
     while frame and frame.f_code.co_filename == __file__:
         frame = frame.f_back  # type: ignore[assignment] # the condition looks for None
-    if frame is None or frame.f_code.co_filename.startswith(STANDARD):
+    if frame is None or frame.f_code.co_filename.startswith((*STANDARD, OURS)):
         return ""
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 

@@ -220,6 +220,12 @@ def host_name_step(name: bytes) -> Step:
     return Step(_libc.sethostname, (name, _long(len(name))), "sethostname")
 
 
+def trim_memory() -> None:
+    """Give back what was freed, where the C library can, malloc_trim(3): no guest copies it."""
+    if trim := getattr(_libc, "malloc_trim", None):
+        trim(0)
+
+
 def close_from(descriptor: int) -> None:
     """Close every descriptor from this one up, close_range(2)."""
     syscall("close_range", descriptor, 0xFFFFFFFF, 0)

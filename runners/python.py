@@ -1,6 +1,6 @@
 """Runs Python of the call: source with a value at its end, or a function by name or by value."""
 
-import ast
+import _ast  # without what ast puts around it, half a megabyte that every guest would copy
 import contextlib
 import importlib
 import linecache
@@ -85,11 +85,11 @@ def compile_program(
     source: str, name: str, *, split: bool
 ) -> tuple[types.CodeType, types.CodeType | None]:
     """Compile source; split off the expression that it ends with, if it does."""
-    tree = ast.parse(source, name)
-    if not split or not tree.body or not isinstance(last := tree.body[-1], ast.Expr):
+    tree = cast("_ast.Module", compile(source, name, "exec", _ast.PyCF_ONLY_AST))
+    if not split or not tree.body or not isinstance(last := tree.body[-1], _ast.Expr):
         return compile(tree, name, "exec"), None
     tree.body.pop()
-    return compile(tree, name, "exec"), compile(ast.Expression(last.value), name, "eval")
+    return compile(tree, name, "exec"), compile(_ast.Expression(last.value), name, "eval")
 
 
 def _run_source(call: Call) -> Any:

@@ -111,6 +111,7 @@ def warm_up(configuration: dict[str, Any]) -> None:
     own = ("tool", "session") if configuration.get("is_for_sessions") else ("tool",)
     program_of_guest.warm_up(preload=own)
     gc.collect()
+    kernel.trim_memory()
     gc.freeze()
 
 

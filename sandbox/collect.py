@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final, Never
 
 from sandbox.errors import EngineFault
+from sandbox.result import LeftOutFile
 from sandbox.wire import printable
 
 __all__ = [
     "Collected",
     "DiskUse",
-    "LeftOut",
     "collect_files",
     "fault_of_name",
     "read_file",
@@ -56,14 +56,6 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Something that was not copied. path: escaped for showing, its end where it is long."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Collected:
     """What was copied out. files: content by relative path with "/", in the order of the walk.
 
@@ -71,7 +63,7 @@ class Collected:
     """
 
     files: Mapping[str, bytes]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +101,13 @@ class _Walk:
     depth: int
     left_to_scan: int = _SCANNED_ENTRIES
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    left_out: list[LeftOut] = field(default_factory=list[LeftOut])
+    left_out: list[LeftOutFile] = field(default_factory=list[LeftOutFile])
     unnamed: int = 0
     open: list[_Directory] = field(default_factory=list[_Directory])
 
     def leave_out(self, path: str, reason: str) -> None:
         if len(self.left_out) < _REASONS:
-            self.left_out.append(LeftOut(shown(path), reason))
+            self.left_out.append(LeftOutFile(path=shown(path), reason=reason))
         else:
             self.unnamed += 1
 
@@ -147,7 +139,7 @@ def collect_files(directory_fd: int, *, count: int, total_bytes: int, depth: int
         for directory in walk.open:
             os.close(directory.fd)
     if walk.unnamed:
-        walk.left_out.append(LeftOut("...", f"and {walk.unnamed} more"))
+        walk.left_out.append(LeftOutFile(path="...", reason=f"and {walk.unnamed} more"))
     return Collected(walk.files, tuple(walk.left_out))
 
 

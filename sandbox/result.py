@@ -114,7 +114,11 @@ class LeftOutFile(_Record):
 
 
 class Usage(_Record):
-    """What the call used, over its whole process tree."""
+    """What the call used, over its whole process tree.
+
+    cpu_seconds: as the kernel has counted it when the call has ended. A program that writes its
+    answer itself and ends at once can be short of a tick of the kernel's clock, 1 to 10 ms.
+    """
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0

@@ -70,6 +70,7 @@ __all__ = [
     "parse_partials",
     "parse_parts",
     "parse_report",
+    "parse_status",
     "printable",
 ]  # fmt: skip
 
@@ -328,10 +329,15 @@ InitReport: TypeAlias = MainExited | MainSignaled
 def parse_report(report: Body) -> InitReport:
     """Read how the main process ended, as init saw it by waitpid(2). Malformed: anything else."""
     kind, status = _REPORT.unpack(report) if len(report) == REPORT_BYTES else (0, 0)
-    if kind != 1 or status > _LAST_STATUS:
+    if kind != 1:
         return refuse(f"it is no report of init: {bytes(report[:REPORT_BYTES]).hex()}")
-    if os.WIFEXITED(status):
+    return parse_status(status)
+
+
+def parse_status(status: int) -> InitReport:
+    """Read a wait status, wait(2). Malformed: that of a process which has not ended."""
+    if status <= _LAST_STATUS and os.WIFEXITED(status):
         return MainExited(os.WEXITSTATUS(status))
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) <= _LAST_SIGNAL:
+    if status <= _LAST_STATUS and os.WIFSIGNALED(status) and os.WTERMSIG(status) <= _LAST_SIGNAL:
         return MainSignaled(os.WTERMSIG(status))
-    return refuse(f"a report of init has the wait status {status:#x}")
+    return refuse(f"{status:#x} is the wait status of no process that ended")

@@ -272,6 +272,7 @@ class CallGroup:
             f"{self._cpu}/{'cpu.stat' if is_second else 'cpuacct.usage'}",
             f"{self._memory}/{'memory.peak' if is_second else 'memory.max_usage_in_bytes'}",
             f"{self._memory}/{'memory.events' if is_second else 'memory.oom_control'}",
+            f"{self._pids}/pids.current",
             f"{self._pids}/pids.peak",
             f"{self._pids}/pids.events",
         )

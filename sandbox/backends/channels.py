@@ -33,8 +33,12 @@ class Channels:
         self._listener = Listener(self._poll.fileno(), self.handle)
         self.wake = self._listener.wake
         """Lets wait() return, once what is there is handled."""
+        self.listen = self._listener.listen
+        """Handles what comes though nobody waits."""
         self.wait = self._listener.wait
         """Handles what comes until wake(), or a moment of the monotonic clock."""
+        self.spin = self._listener.spin
+        """Handles what comes for a moment, without sleeping."""
         self.rest = self._listener.rest
         """Leaves what comes where it is, until the next wait."""
 

@@ -13,23 +13,25 @@ from functools import partial
 from typing import Final, get_args
 
 import anyio
-import anyio.to_thread
 
 from sandbox.backends.alarm import make_alarm, set_alarm
 from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting, Stream
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.channels import Channels
 from sandbox.backends.heard import Heard
+from sandbox.backends.last_look import LastLook, prepare_last_look
 from sandbox.backends.limits import backstop_seconds
 from sandbox.backends.meter import Meter, TreeUsage, parse_usage
 from sandbox.backends.payload import encode_call
 from sandbox.backends.processes import signal_main
+from sandbox.backends.processors import Processors, here
+from sandbox.backends.returned import files_to_return
 from sandbox.backends.status import parse_end, receive
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, quota_of
-from sandbox.collect import Collected, DiskUse, collect_files, usage
+from sandbox.collect import Collected, DiskUse, usage
 from sandbox.errors import EngineFault
-from sandbox.result import LeftOutFile, Usage
+from sandbox.result import Usage
 from sandbox.wire import InitReport, Malformed
 
 __all__ = ["Guest"]
@@ -38,14 +40,8 @@ LAUNCH_SECONDS: Final = 30.0
 DEATH_SECONDS: Final = 10.0
 STRAGGLER_SECONDS: Final = 0.1
 """How long what the main process left behind may go on, for the last of its output."""
-INLINE_BYTES, INLINE_FILES = 1 << 20, 100
-"""A work folder up to this size is read without leaving the event loop."""
-SHARED_BYTES: Final = 16 << 20
-"""What a guest's process may have in memory that is the zygote's."""
 COIN_SECONDS: Final = 0.05
 """So near its deadline a call that used up its processor time counts as late."""
-OWN_FILES: Final = 4
-"""Inodes of the scratch space that are there before the guest is."""
 
 
 class Guest:
@@ -55,6 +51,8 @@ class Guest:
     """
 
     _encode = staticmethod(encode_call)
+    _ends_with_its_answer = True
+    processors: Processors = ()
 
     def __init__(self, zygote: Zygote, group: CallGroup | None) -> None:
         """Prepare it. Nothing is started. The group is the guest's from here on."""
@@ -69,26 +67,29 @@ class Guest:
         self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
         self._linger_until = 0.0
         self._is_locked_down = self._is_killed = self._is_given_back = False
-        self._is_reaped = self._is_asked_to_end = self._is_overrun = self._is_alone = False
+        self._is_reaped = self._is_asked_to_end = self._is_alone = False
         self._fault = ""
         self._ended: InitReport | None = None
         self._stopped_by: Limit | None = None
         self._listener = b""  # of a watched guest: where its PID 1 has what to watch it by
         self._used_by_the_dead = TreeUsage()
         self._meter: Meter | None = None
+        self._last_look: LastLook | None = None
         self._heard = Heard(self._quota)
 
     # Bringing it up
 
-    async def launch(self) -> None:
+    async def launch(self, processors: Processors) -> None:
         """Ask the zygote for it; it comes up by itself. Raises EngineFault."""
+        self.processors = processors
         theirs = self._make_pipes()
         try:
             self._alarm = make_alarm()
             if self._group:
                 self._group.open_counters()
                 theirs += self._group.open_entrances()
-            await self._zygote.request([self._theirs.fileno(), self._alarm, *theirs])
+            await self._zygote.request(processors, [self._theirs.fileno(), self._alarm, *theirs])
+            self._channels.listen()
         except OSError as error:
             message = f"a guest cannot be started: {error}"
             raise EngineFault(message) from error
@@ -145,8 +146,13 @@ class Guest:
         if self._alarm >= 0:
             set_alarm(self._alarm, seconds)
 
-    async def finish(self) -> Sighting:
-        """See the call through to the death of its last process, and say what was seen."""
+    async def finish(self, *, is_alone: bool = False) -> Sighting:
+        """See the call through to the death of its last process, and say what was seen.
+
+        is_alone: no other call would wait while this one is waited for without sleeping.
+        """
+        if is_alone and here() not in self.processors:
+            self._channels.spin(self._has_spoken)
         while not self.is_over:
             await self._step(self._next_moment())
             self._keep_time()
@@ -154,7 +160,10 @@ class Guest:
         self._heard.end()
         self._gone_at = time.monotonic()
         used = usage(self._work_folder)
-        return self._sighting(used, await self._collect(used))
+        return self._sighting(used, await files_to_return(self._work_folder, used, self._quota))
+
+    def _has_spoken(self) -> bool:
+        return self._heard.is_answered or self.is_over or self._is_killed
 
     async def _step(self, until: float) -> None:
         """Wait for what comes next. Raises EngineFault for what must not happen."""
@@ -253,6 +262,8 @@ class Guest:
                 return
             case b"R":
                 self._is_locked_down, self._listener = True, message[1:]
+                if self._group and self._ends_with_its_answer:
+                    self._last_look = prepare_last_look(self._pidfd, self._group)
             case b"\x01":
                 self._take_end(message)
             case b"X":
@@ -269,27 +280,34 @@ class Guest:
         self._channels.wake()
 
     def _take_end(self, message: bytes) -> None:
-        """Note how the main process ended; what it left behind gets a moment, then goes too."""
-        self._ended_at = time.monotonic()
         try:
-            self._ended, self._is_alone, self._used_by_the_dead = parse_end(message)
+            ended, is_alone, self._used_by_the_dead = parse_end(message)
         except Malformed as reason:
             self._fault = str(reason)
-        if not self._is_alone:
+            return
+        self._note_end(ended, is_alone=is_alone)
+        if not is_alone:
             self._look_at_the_rest()
-        self._linger_until = self._ended_at + STRAGGLER_SECONDS
 
     def _look_at_the_rest(self) -> None:
         """Without a group: see whether what the main process left behind fills its quota."""
         if self._meter and not self._group:
-            before = self._meter.reached.copy()
-            self._meter.reached.clear()  # what was full with the main process is not without it
-            self._meter.look(self._disk_bytes())
-            self._is_overrun = self._is_overrun or "processes" in self._meter.reached
-            self._meter.reached |= before
+            self._meter.look_at_the_rest(self._disk_bytes())
 
     def _take_answer(self, chunk: bytes) -> None:
         self._heard.take_answer(chunk)
+        if self._last_look and self._heard.is_answered and not self._ended:
+            last_look, self._last_look = self._last_look, None
+            # PID 1 would tell later: the kernel first frees all that the call had.
+            if ended := last_look.wait_for_end():
+                self._note_end(ended, is_alone=True)
+                self._channels.wake()
+
+    def _note_end(self, ended: InitReport, *, is_alone: bool) -> None:
+        """Note how the main process ended; what it left behind gets a moment, then goes too."""
+        self._ended, self._is_alone = ended, is_alone
+        self._ended_at = time.monotonic()
+        self._linger_until = self._ended_at + STRAGGLER_SECONDS
 
     def _take_output(self, stream: Stream, chunk: bytes) -> None:
         """End the call over its limit; what is still in the pipes is drained all the same."""
@@ -302,17 +320,6 @@ class Guest:
         return usage(self._work_folder).bytes
 
     # What was seen
-
-    async def _collect(self, used: DiskUse) -> Collected:
-        """Copy out the work folder, by the descriptor that PID 1 sent before the call."""
-        count, total = self._quota.returned_files, self._quota.returned_bytes
-        if used.files <= OWN_FILES:
-            return Collected({}, ())
-        collect = partial(collect_files, self._work_folder, count=count, total_bytes=total)
-        if used.bytes <= INLINE_BYTES and used.files <= INLINE_FILES:
-            return collect()
-        # To its end even if the caller goes: the descriptor must not be closed under it.
-        return await anyio.to_thread.run_sync(collect, abandon_on_cancel=False)
 
     def _sighting(self, used: DiskUse, collected: Collected) -> Sighting:
         reached = set[Limit](self._meter.reached if self._meter else ())
@@ -334,19 +341,14 @@ class Guest:
             partial=self._heard.partial,
             notes=self._heard.notes,
             files=collected.files,
-            left_out=tuple(
-                LeftOutFile(path=each.path, reason=each.reason) for each in collected.left_out
-            ),
+            left_out=collected.left_out,
         )
 
     def _limits_hit(self) -> frozenset[Limit]:
         """Give the limits at which the kernel refused or killed; without a group, what shows it."""
         if self._group:
             return self._group.limits_hit()
-        hit: set[Limit] = {"processes"} if self._is_overrun else set()
-        if self._used_by_the_dead.memory_bytes > self._quota.memory_bytes + SHARED_BYTES:
-            hit.add("memory")  # it was over for less than a look of the watchdog
-        return frozenset(hit)
+        return self._meter.limits_hit(self._used_by_the_dead) if self._meter else frozenset()
 
     def _usage(self, used: DiskUse) -> Usage:
         meter, dead = self._meter, self._used_by_the_dead
@@ -392,5 +394,7 @@ class Guest:
             if descriptor >= 0:
                 os.close(descriptor)
         self._pidfd = self._work_folder = self._alarm = -1
+        if self._last_look:
+            self._last_look.close()
         if self._group:
             self._group.give_back()

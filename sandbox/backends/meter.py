@@ -17,6 +17,8 @@ _USAGE: Final = struct.Struct(">dQ")
 WATCH_SECONDS: Final = 0.01
 """Pause between two looks of the watchdog: what memory can grow by unseen."""
 LEAST_PAUSE_SECONDS: Final = 0.005
+SHARED_BYTES: Final = 16 << 20
+"""What a guest's process may have in memory that is the zygote's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Meter:
         self.reached: set[Limit] = set()
         """Limits that a look found just full."""
         self.next_look = time.monotonic() + self._pause(0.0)
+        self._is_overrun = False
 
     def count_from_now(self) -> None:
         """Leave out the processor time that was used before: that of a session's earlier turns."""
@@ -72,6 +75,21 @@ class Meter:
         if used >= self._quota.cpu_seconds:
             self.over.append("cpu")
         self.next_look = time.monotonic() + self._pause(used)
+
+    def look_at_the_rest(self, disk_bytes: int) -> None:
+        """Look once the main process is dead, whether what it left behind fills the quota."""
+        before = self.reached.copy()
+        self.reached.clear()  # what was full with the main process is not without it
+        self.look(disk_bytes)
+        self._is_overrun = self._is_overrun or "processes" in self.reached
+        self.reached |= before
+
+    def limits_hit(self, dead: TreeUsage) -> frozenset[Limit]:
+        """Give the limits that were over for less than a look. dead: what its reaper counted."""
+        hit: set[Limit] = {"processes"} if self._is_overrun else set()
+        if dead.memory_bytes > self._quota.memory_bytes + SHARED_BYTES:
+            hit.add("memory")
+        return frozenset(hit)
 
     def _pause(self, used_cpu_seconds: float) -> float:
         """Give how long to wait: no tree can use up what is left on its processors before that."""

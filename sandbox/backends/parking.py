@@ -11,6 +11,7 @@ import anyio
 from sandbox.backends.background import Background
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.guest import Guest
+from sandbox.backends.processors import Shares, here
 from sandbox.backends.session_guest import SessionGuest
 from sandbox.backends.watched_guest import WatchedGuest
 from sandbox.backends.zygote import Zygote
@@ -36,6 +37,7 @@ class WarmZygote:
     def __init__(self, zygote: Zygote) -> None:
         """Start nothing."""
         self._zygote = zygote
+        self._shares = Shares(zygote.cpus)
         self._parked: deque[Guest] = deque()
         self._running = 0
         self._opening = 0
@@ -54,6 +56,11 @@ class WarmZygote:
     def is_idle(self) -> bool:
         """Whether no call runs on it, and no session lives."""
         return not (self._running or self._opening or self._sessions)
+
+    @property
+    def has_one_call(self) -> bool:
+        """Whether a single call runs on it."""
+        return self._running == 1
 
     async def start(self) -> None:
         """Start the zygote. Raises EngineFault or CannotEnforce; leaves nothing."""
@@ -106,11 +113,23 @@ class WarmZygote:
 
     async def _take(self) -> Guest:
         while self._parked:
-            guest = self._parked.popleft()
+            guest = self._choose()
+            self._parked.remove(guest)
             if guest.is_usable:
                 return guest
             await guest.close()
         return await self._launch()
+
+    def _choose(self) -> Guest:
+        """Give the first that waits; a single call rather one that runs beside this program.
+
+        On this program's own processor its answer would wait there until it has ended.
+        """
+        first = self._parked[0]
+        if not self.has_one_call:
+            return first
+        number = here()
+        return next((guest for guest in self._parked if number not in guest.processors), first)
 
     async def _after_a_call(self, guest: Guest) -> None:
         """Park guests for the next calls, and clear away what is left of one."""
@@ -151,7 +170,8 @@ class WarmZygote:
     async def _launch(self) -> Guest:
         guest = self._kind(self._zygote, self._add_group())
         try:
-            await guest.launch()
+            waiting = [other.processors for other in self._parked]
+            await guest.launch(self._shares.next(waiting))
         except BaseException:
             await guest.close()
             raise

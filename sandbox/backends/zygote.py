@@ -24,6 +24,7 @@ from sandbox.backends.limits import (
     usable_processors,
 )
 from sandbox.backends.processes import owner_name
+from sandbox.backends.processors import Processors
 from sandbox.backends.seccomp import compile_filter, compile_watching_filter
 from sandbox.backends.view import GUEST_RUNNERS, Interpreter, View, plan_view, private_folders
 from sandbox.errors import CannotEnforce, EngineFault
@@ -77,9 +78,7 @@ class Zygote:
         self._errors = os.memfd_create("keeper", os.MFD_CLOEXEC)
         self._lifeline = -1
         self._keeper: subprocess.Popen[bytes] | None = None
-        self._processors = sorted(os.sched_getaffinity(0))
         self.cpus = usable_processors(plan.policy)
-        self._turn = 0
         self._sending = anyio.Lock(fast_acquire=True)
         self.is_usable = True
         _alive.add(self)
@@ -202,12 +201,9 @@ class Zygote:
         text = os.pread(self._errors, 20_000, 0).decode(errors="replace").strip()
         return text.splitlines()[-1] if text else ""
 
-    async def request(self, descriptors: list[int]) -> None:
-        """Ask for one guest with these descriptors. Raises EngineFault when the zygote is gone."""
-        start = self._turn
-        self._turn = (self._turn + self.cpus) % len(self._processors)
-        ring = self._processors * 2
-        message = struct.pack(f"={self.cpus}H", *ring[start : start + self.cpus])
+    async def request(self, processors: Processors, descriptors: list[int]) -> None:
+        """Ask for one guest with these. Raises EngineFault when the zygote is gone."""
+        message = struct.pack(f"={len(processors)}H", *processors)
         if not self._sending.locked() and self._try_request(message, descriptors):
             return
         async with self._sending:

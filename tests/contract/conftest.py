@@ -74,7 +74,8 @@ def _descriptor_kinds() -> tuple[str, ...]:
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one that lists the folder
             name = str(link.readlink()).partition(":[")[0]
-            names.append(Path(name).name if name.startswith("/sys/fs/cgroup") else name)
+            is_numbered = name.startswith(("/sys/fs/cgroup", "/proc/"))
+            names.append(Path(name).name if is_numbered else name)
     return tuple(sorted(names))
 
 

@@ -114,6 +114,11 @@ def test_a_tree_over_its_cpu_time_is_stopped_for_it(sandbox_for: SandboxFor, pro
     assert box.run(f"{BURN}\n{program}").status == "cpu_limit"
 
 
+@pytest.mark.differs("gvisor", reason="its clock of processes has ticks of 10 ms")
+def test_the_shortest_call_is_charged_for(box: Sandbox) -> None:
+    assert min(box.run("1").usage.cpu_seconds for _ in range(10)) > 0
+
+
 @pytest.mark.slow
 def test_cpu_time_used_is_told(sandbox_for: SandboxFor) -> None:
     box = sandbox_for(cpu_seconds=1.0, wall_seconds=20.0)

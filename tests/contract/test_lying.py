@@ -80,6 +80,33 @@ OVERRULED = {
 }
 
 
+GOES_ON = {
+    "itself": "answer()\nlate()\nos._exit(0)",
+    "a child": "if os.fork(): answer(); os._exit(0)\nlate()",
+    "a grandchild": "if os.fork(): os._exit(0)\nif os.fork(): answer(); os._exit(0)\nlate()",
+    "a thread": "import _thread\n_thread.start_new_thread(late, ())\nanswer()\nend_this_thread()",
+    "a child, under its name": "if os.fork(): answer(); name(); os._exit(0)\nname()\nlate()",
+}
+"""Who does something after the answer, within the time that what is left behind has."""
+
+LATE = """
+import ctypes
+
+def answer():
+    send(value(42))
+
+def late():
+    time.sleep(0.06)
+    os.write(1, b"late")
+
+def name():
+    ctypes.CDLL(None).prctl(15, b"x) Z 0 4 4 4 4 4", 0, 0, 0)
+
+def end_this_thread():
+    ctypes.CDLL(None).syscall(93 if os.uname().machine == "aarch64" else 60, 0)
+"""
+
+
 @pytest.mark.parametrize("lie", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
 def test_what_is_no_answer_is_an_error(box: Sandbox, lie: str) -> None:
     assert box.run(f"{FORGE}\n{lie}\nos._exit(0)").status == "error"
@@ -119,6 +146,13 @@ def test_a_forged_answer_is_the_guests_own_word(box: Sandbox) -> None:
     result = box.run(f"{FORGE}\nsend(value('mine'))\nos._exit(0)")
 
     assert (result.status, result.value) == ("ok", "mine")
+
+
+@pytest.mark.parametrize("who", GOES_ON.values(), ids=GOES_ON.keys())
+def test_an_answer_is_not_the_end_of_a_call(box: Sandbox, who: str) -> None:
+    result = box.run(f"{FORGE}{LATE}\n{who}")
+
+    assert (result.status, result.stdout) == ("ok", "late")
 
 
 def test_a_forged_value_over_the_quota_is_not_ok(sandbox_for: SandboxFor) -> None:

@@ -169,6 +169,10 @@ class Waiting:
             guest for keeper in new for zygote in keeper.children() for guest in zygote.children()
         ]
 
+    def numbers(self) -> set[int]:
+        """Give their process numbers."""
+        return {each.pid for each in self.guests()}
+
     def are(self, count: int) -> Callable[[], bool]:
         """Tell whether so many are there."""
         return lambda: len(self.guests()) == count
@@ -278,14 +282,16 @@ def test_guests_that_were_killed_while_they_waited_are_replaced(
 
 def test_a_guest_is_used_once(waiting: Waiting) -> None:
     """W3, W6: no interpreter comes back to those that wait."""
-    used: list[set[int]] = []
+    waiting.box.run("1")
+    gone = set[int]()
     for _ in range(4):
+        assert wait_until(waiting.are(2))
+        waited = waiting.numbers()
         waiting.box.run("1")
-        wait_until(waiting.are(2))
-        used.append({each.pid for each in waiting.guests()})
-    waited = [pid for pids in used for pid in pids]
+        assert wait_until(lambda before=waited: len(before & waiting.numbers()) == 1)
+        gone |= waited - waiting.numbers()
 
-    assert max(map(waited.count, waited)) <= 2
+    assert wait_until(lambda: len(waiting.numbers() - gone) == 2)
 
 
 def test_calls_at_once_get_each_its_own_answer(box: Sandbox) -> None:

@@ -15,7 +15,14 @@ from sandbox import Policy, Sandbox
 from sandbox.backends.processes import start_time
 from sandbox.session import Session
 from tests.conftest import SandboxFor
-from tests.contract.conftest import Belongings, BelongingsNow, NewBackend, groups_of, wait_for
+from tests.contract.conftest import (
+    Belongings,
+    BelongingsNow,
+    NewBackend,
+    groups_of,
+    settled,
+    wait_for,
+)
 
 pytestmark = pytest.mark.differs(
     "docker", "gvisor", reason="sessions are for subprocess guests: see test_docker.py"
@@ -215,13 +222,15 @@ def test_killing_the_host_of_sessions_leaves_nothing(mechanism: str, phase: str)
     assert (len(ours) > 8, alive, groups_of(owner)) == (True, [], frozenset())
 
 
-def test_the_host_has_no_descriptor_more_for_each_turn(box: Sandbox) -> None:
+def test_the_host_has_no_descriptor_more_for_each_turn(
+    box: Sandbox, belongings: BelongingsNow
+) -> None:
     with box.session() as session:
         session.run("1")
-        before = len([*Path("/proc/self/fd").iterdir()])
+        before = settled(belongings).descriptors
         for _ in range(20):
             session.run("1")
             session.put("a", "1")
             session.get("a")
 
-        assert len([*Path("/proc/self/fd").iterdir()]) == before
+        assert settled(belongings).descriptors == before
