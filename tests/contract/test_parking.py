@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Event
 
 import psutil
@@ -173,6 +174,10 @@ class Waiting:
         """Give their process numbers."""
         return {each.pid for each in self.guests()}
 
+    def share(self, before: set[int], count: int) -> bool:
+        """Say whether so many of those that were there before still are."""
+        return len(before & self.numbers()) == count
+
     def are(self, count: int) -> Callable[[], bool]:
         """Tell whether so many are there."""
         return lambda: len(self.guests()) == count
@@ -288,7 +293,7 @@ def test_a_guest_is_used_once(waiting: Waiting) -> None:
         assert wait_until(waiting.are(2))
         waited = waiting.numbers()
         waiting.box.run("1")
-        assert wait_until(lambda before=waited: len(before & waiting.numbers()) == 1)
+        assert wait_until(partial(waiting.share, waited, 1))
         gone |= waited - waiting.numbers()
 
     assert wait_until(lambda: len(waiting.numbers() - gone) == 2)
