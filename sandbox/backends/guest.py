@@ -198,7 +198,7 @@ class Guest:
     def _keep_time(self) -> None:
         """Act on what is due: a look at the counters, the deadline, the end of what lingers."""
         now = time.monotonic()
-        if self._is_killed or self._is_reaped or not self._meter:
+        if self._is_killed or self.is_over or not self._meter:
             return
         if self._ended:
             self._look_at_the_rest()
