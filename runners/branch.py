@@ -88,7 +88,11 @@ def _own_folder(name: str) -> str:
     shared = _shared()
     own = f"{files.BRANCHES_FOLDER}/{name}"
     folder = f"{own}/box"
-    shutil.copytree(files.WORK_FOLDER, folder, symlinks=True)
+    os.mkdir(own)
+    if os.listdir(files.WORK_FOLDER):
+        shutil.copytree(files.WORK_FOLDER, folder, symlinks=True)
+    else:  # what there is to be copied is small, and copytree comes upon a hundred pages
+        os.mkdir(folder, 0o700)
     os.mkdir(f"{own}/branches", 0o700)
     os.chdir(_same_place(folder))
     sys.path[:] = [folder if path == files.WORK_FOLDER else path for path in sys.path]
@@ -101,16 +105,20 @@ def _own_folder(name: str) -> str:
 def _same_place(folder: str) -> str:
     """Give what the current folder is in the copy; outside of the work folder, the copy itself."""
     try:
-        inner = os.path.relpath(os.getcwd(), files.WORK_FOLDER)
+        current = os.getcwd()
     except FileNotFoundError:  # it was removed
         return folder
+    if current == files.WORK_FOLDER:
+        return folder
+    inner = os.path.relpath(current, files.WORK_FOLDER)
     return folder if inner.startswith("..") else os.path.join(folder, inner)
 
 
 @functools.cache
 def _shared() -> list[str]:
     """Give what branches see as their session does. Asked there: a branch cannot list the root."""
-    return [f"/{name}" for name in os.listdir("/") if name not in SHUT]
+    with os.scandir("/") as entries:  # what a link leads to is one of the others
+        return [each.path for each in entries if each.name not in SHUT and not each.is_symlink()]
 
 
 def _say_hello(folder: str) -> None:

@@ -97,6 +97,8 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
 
 def warm_up(configuration: dict[str, Any]) -> None:
     """Import what guests need, and make the collector leave it alone, so that it stays shared."""
+    for name in configuration["own_variables"]:
+        del os.environ[name]
     sys.path.remove(configuration["runners"])
     sys.path.extend(configuration["python_path"])
     site.setquit()

@@ -171,8 +171,9 @@ class AsyncSession:
         return self._guest
 
     async def __aenter__(self) -> Self:
-        """Start the guest. Raises CannotEnforce, EngineFault, QueueFull, BudgetSpent."""
-        self._guest = await self._open()
+        """Start the guest, if it has none yet. Raises CannotEnforce, EngineFault."""
+        if not self._guest:  # a branch that fork() gave has one
+            self._guest = await self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:

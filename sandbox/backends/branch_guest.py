@@ -88,6 +88,7 @@ class BranchGuest(SessionGuest):
                 sender, _, _ = CREDENTIALS.unpack(content)
         self._pidfd = os.pidfd_open(sender)  # last: what was sent is kept, if its sender is gone
         self._check_hello()
+        self._give_processors(sender)
 
     def _check_hello(self) -> None:
         """Raise ValueError unless it is a live process of the session, and a folder of its disk."""
@@ -102,6 +103,12 @@ class BranchGuest(SessionGuest):
         if not self._root.has_on_disk(self._work_folder):
             message = "its folder lies elsewhere"
             raise ValueError(message)
+
+    def _give_processors(self, pid: int) -> None:
+        """Have it run beside its session, whose filter it has: it cannot do so itself."""
+        self.processors = self._root.share_of_another()
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, self.processors)
 
     def _take_death(self) -> None:
         """Its process is dead: what it left behind in its group goes too."""

@@ -27,6 +27,7 @@ from sandbox.backends.processes import signal_main
 from sandbox.backends.processors import Processors, here
 from sandbox.backends.returned import files_to_return
 from sandbox.backends.status import parse_end, receive
+from sandbox.backends.waiting import under_way
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, quota_of
 from sandbox.collect import Collected, DiskUse, usage
@@ -64,8 +65,7 @@ class Guest:
         self._status.setblocking(False)
         self._channels.on_ready(self._status.fileno(), self._take_status)
         self._pidfd = self._work_folder = self._alarm = -1
-        self._begun_at = self._asked_at = self._ended_at = self._gone_at = 0.0
-        self._linger_until = 0.0
+        self._begun_at = self._asked_at = self._ended_at = self._gone_at = self._linger_until = 0.0
         self._is_locked_down = self._is_killed = self._is_given_back = False
         self._is_reaped = self._is_asked_to_end = self._is_alone = False
         self._fault = ""
@@ -117,7 +117,7 @@ class Guest:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last process of the call is dead: at most its PID 1, which is ours, lives."""
+        """Whether nothing of the call runs any more: at most its PID 1, which is ours, does."""
         return self._is_reaped or (self._is_alone and not self._is_killed)
 
     @property
@@ -146,24 +146,24 @@ class Guest:
         if self._alarm >= 0:
             set_alarm(self._alarm, seconds)
 
-    async def finish(self, *, is_alone: bool = False) -> Sighting:
-        """See the call through to the death of its last process, and say what was seen.
-
-        is_alone: no other call would wait while this one is waited for without sleeping.
-        """
-        if is_alone and here() not in self.processors:
-            self._channels.spin(self._has_spoken)
-        while not self.is_over:
-            await self._step(self._next_moment())
-            self._keep_time()
+    async def finish(self) -> Sighting:
+        """See the call through to the death of its last process, and say what was seen."""
+        with under_way() as is_alone:
+            if is_alone:
+                self._wait_closely()
+            while not self.is_over:
+                await self._step(self._next_moment())
+                self._keep_time()
         self._channels.drain()
         self._heard.end()
         self._gone_at = time.monotonic()
         used = usage(self._work_folder)
         return self._sighting(used, await files_to_return(self._work_folder, used, self._quota))
 
-    def _has_spoken(self) -> bool:
-        return self._heard.is_answered or self.is_over or self._is_killed
+    def _wait_closely(self) -> None:
+        """Wait for a moment without sleeping, where the guest runs on another processor."""
+        if here() not in self.processors:
+            self._channels.spin(lambda: self._heard.is_answered or self.is_over or self._is_killed)
 
     async def _step(self, until: float) -> None:
         """Wait for what comes next. Raises EngineFault for what must not happen."""

@@ -11,7 +11,7 @@ import anyio
 from sandbox.backends.background import Background
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.guest import Guest
-from sandbox.backends.processors import Shares, here
+from sandbox.backends.processors import here
 from sandbox.backends.session_guest import SessionGuest
 from sandbox.backends.watched_guest import WatchedGuest
 from sandbox.backends.zygote import Zygote
@@ -37,7 +37,6 @@ class WarmZygote:
     def __init__(self, zygote: Zygote) -> None:
         """Start nothing."""
         self._zygote = zygote
-        self._shares = Shares(zygote.cpus)
         self._parked: deque[Guest] = deque()
         self._running = 0
         self._opening = 0
@@ -56,11 +55,6 @@ class WarmZygote:
     def is_idle(self) -> bool:
         """Whether no call runs on it, and no session lives."""
         return not (self._running or self._opening or self._sessions)
-
-    @property
-    def has_one_call(self) -> bool:
-        """Whether a single call runs on it."""
-        return self._running == 1
 
     async def start(self) -> None:
         """Start the zygote. Raises EngineFault or CannotEnforce; leaves nothing."""
@@ -126,7 +120,7 @@ class WarmZygote:
         On this program's own processor its answer would wait there until it has ended.
         """
         first = self._parked[0]
-        if not self.has_one_call:
+        if self._running > 1:
             return first
         number = here()
         return next((guest for guest in self._parked if number not in guest.processors), first)
@@ -171,7 +165,7 @@ class WarmZygote:
         guest = self._kind(self._zygote, self._add_group())
         try:
             waiting = [other.processors for other in self._parked]
-            await guest.launch(self._shares.next(waiting))
+            await guest.launch(self._zygote.shares.next(waiting))
         except BaseException:
             await guest.close()
             raise

@@ -25,6 +25,8 @@ from sandbox.backends.limits import backstop_seconds
 from sandbox.backends.meter import Meter
 from sandbox.backends.payload import encode_session, encode_turn
 from sandbox.backends.processes import namespace_of, pid_of, signal_main
+from sandbox.backends.processors import Processors
+from sandbox.backends.waiting import under_way
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, Command
 from sandbox.collect import Collected, collect_files, read_file, usage
@@ -127,6 +129,11 @@ class SessionGuest(Guest):
         left = max(self._deadlines.values()) - time.monotonic()
         super()._let_live(max(0.0, left))
 
+    def share_of_another(self) -> Processors:
+        """Give processors for a branch: what fewest branches have, rather not the session's."""
+        branches = [each.processors for each in self._deadlines if each is not self]
+        return self._zygote.shares.next([self.processors, *branches, *branches])
+
     def forget_branch(self, branch: "SessionGuest") -> None:
         """Leave out the time of a branch that is closed."""
         self._deadlines.pop(branch, None)
@@ -165,9 +172,12 @@ class SessionGuest(Guest):
         self._check_lives()
         self._begin(encode, on_output)
         try:
-            while not (self._heard.is_answered or self.is_over):
-                await self._step(self._next_moment())
-                self._keep_time()
+            with under_way() as is_alone:
+                if is_alone:
+                    self._wait_closely()
+                while not (self._heard.is_answered or self.is_over):
+                    await self._step(self._next_moment())
+                    self._keep_time()
         except BaseException:
             await self._give_up_turn()
             raise

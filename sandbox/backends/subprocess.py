@@ -101,7 +101,7 @@ class SubprocessBackend:
         zygote = await self._zygote(policy)
         async with zygote.guest() as guest:
             await guest.start(call, on_output, on_partial)
-            return await guest.finish(is_alone=zygote.has_one_call)
+            return await guest.finish()
 
     async def watch(
         self, call: Call, policy: Policy, on_output: OnOutput | None

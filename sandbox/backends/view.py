@@ -64,6 +64,10 @@ HIDDEN_IN_PROC: Final = (
 )
 """What /proc tells of the host rather than of the guest: shown empty."""
 
+HUGE_PAGE_FILES: Final = tuple(
+    f"/sys/kernel/mm/transparent_hugepage/{name}" for name in ("enabled", "hpage_pmd_size")
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreter:
@@ -141,6 +145,7 @@ def plan_view(
         *_interpreter_steps(interpreter, packages),
         *_grant_steps(policy),
         *_own_steps(policy, private),
+        *(_huge_page_steps() if is_for_sessions else ()),
     ]
     return View(
         steps=tuple(steps),
@@ -228,6 +233,13 @@ def _own_steps(policy: Policy, private: Iterable[str]) -> Iterator[Step]:
     yield _text(f"{OURS}/meminfo", _meminfo(memory_bytes))
     yield _text(f"{OURS}/stat", _stat(cpus))
     yield _text(f"{OURS}/cpuinfo", _cpuinfo(cpus))
+
+
+def _huge_page_steps() -> Iterator[Step]:
+    """Show what the C library asks for before it uses huge pages; see zygote.py."""
+    for path in HUGE_PAGE_FILES:
+        if Path(path).exists():
+            yield _text(path, Path(path).read_text(encoding="ascii"))
 
 
 def _proc_masks() -> Iterator[tuple[str, str]]:

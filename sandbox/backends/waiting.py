@@ -4,12 +4,13 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
 
-__all__ = ["Listener", "in_trio"]
+__all__ = ["Listener", "in_trio", "under_way"]
 
 SPIN_SECONDS: Final = 0.0005
 """Twice what the shortest calls take, and no more than the event loop can be kept from others."""
@@ -18,6 +19,20 @@ SPIN_SECONDS: Final = 0.0005
 def in_trio() -> bool:
     """Say whether this runs in a task of trio's, also where that runs on top of asyncio."""
     return (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_task()
+
+
+_under_way: Final = set[object]()
+
+
+@contextmanager
+def under_way() -> Generator[bool]:
+    """Count a call as under way; give whether it is the only one that this program waits for."""
+    call = object()
+    _under_way.add(call)
+    try:
+        yield len(_under_way) == 1
+    finally:
+        _under_way.discard(call)
 
 
 class Listener:

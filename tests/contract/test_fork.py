@@ -67,6 +67,14 @@ def test_what_a_session_had_its_branch_has(
         assert branch_of(session).run(then).unwrap() == value
 
 
+def test_a_branch_is_one_and_the_same_within_a_with(box: Sandbox) -> None:
+    with prepared(box, "x = 1") as session:
+        branch = branch_of(session)
+        branch.run("x = 2")
+        with branch as same:
+            assert same.run("x").unwrap() == 2
+
+
 APART = {
     "a name": ("x = 1", "x = 2", "x", 1),
     "a list": ("x = [1]", "x.append(2)", "x", [1]),

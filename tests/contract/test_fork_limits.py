@@ -1,5 +1,6 @@
 """Each branch has limits of its own, and its end is that of no other."""
 
+import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -153,6 +154,14 @@ def test_a_branch_over_its_memory_meets_its_limit(box: Sandbox) -> None:
 
 
 BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass"
+
+
+def test_branches_run_beside_each_other(box: Sandbox) -> None:
+    with box.session() as session, session.fork(1)[0] as one, session.fork(1)[0] as other:
+        given = [each.run("import os; [*os.sched_getaffinity(0)]").value for each in (one, other)]
+
+    assert [len(each) for each in given] == [1, 1]
+    assert len({*map(tuple, given)}) == min(2, len(os.sched_getaffinity(0)))
 
 
 @pytest.mark.slow
