@@ -34,7 +34,7 @@ SEED: Final = 20240229
 MOST_REASON: Final = 160
 FEW: Final = 5
 """How often what takes a millisecond or two is measured in one turn."""
-REST_SECONDS: Final = 0.005
+REST_SECONDS: Final = 0.02
 """Between two turns: what one of them leaves to be done is not part of the next one's time."""
 
 Times: TypeAlias = Mapping[str, Sequence[float]]
