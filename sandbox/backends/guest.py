@@ -52,7 +52,6 @@ class Guest:
     """
 
     _encode = staticmethod(encode_call)
-    _ends_with_its_answer = True
     processors: Processors = ()
 
     def __init__(self, zygote: Zygote, group: CallGroup | None) -> None:
@@ -262,7 +261,7 @@ class Guest:
                 return
             case b"R":
                 self._is_locked_down, self._listener = True, message[1:]
-                if self._group and self._ends_with_its_answer:
+                if self._group and self._zygote.plan.ends_are_plain:
                     self._last_look = prepare_last_look(self._pidfd, self._group)
             case b"\x01":
                 self._take_end(message)

@@ -57,7 +57,6 @@ def _as_of_a_command(seen: Sighting, claim: Returned) -> Sighting:
 class SessionGuest(Guest):
     """A guest that was launched and lives until close(): open() once, then turn() after turn()."""
 
-    _ends_with_its_answer = False
     _refused_before: Mapping[Limit, int]
     _interrupted_at = 0.0
     _lives_until = 0.0

@@ -52,7 +52,6 @@ class WatchedGuest(Guest):
     """A guest for one call that is watched: watch() instead of start() and finish()."""
 
     _encode = staticmethod(encode_watched_call)
-    _ends_with_its_answer = False  # its end is its watcher's to see first
 
     def __init__(self, zygote: Zygote, group: CallGroup | None) -> None:
         """Prepare it. Nothing is started. The group is the guest's from here on."""

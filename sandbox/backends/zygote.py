@@ -68,6 +68,11 @@ class ZygotePlan:
     is_for_sessions: bool = False
     is_watched: bool = False
 
+    @property
+    def ends_are_plain(self) -> bool:
+        """Whether guests end with their answer, unwatched, and hold no lock on files of the host."""
+        return not (self.is_for_sessions or self.is_watched or self.policy.files)
+
 
 class Zygote:
     """One warm interpreter inside the guests' file system; clones a guest per request."""
