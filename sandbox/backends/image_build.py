@@ -200,7 +200,8 @@ def _add_interpreter(root: _Root, interpreter: Interpreter, extra: list[str]) ->
     files = _standard_library(interpreter)
     for file in (interpreter.executable, *files):
         root.add(file, interpreter.guest_path(file))
-    root.link("usr/bin/python3", interpreter.guest_executable)
+    for name in ("python3", "python"):
+        root.link(f"usr/bin/{name}", interpreter.guest_executable)
     objects = [file for file in files if file.endswith(".so")]
     libraries = [*_libraries([interpreter.executable, *objects, *extra])]
     for library in libraries:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections.abc import Mapping
 from typing import Final
 
 from sandbox.policy import NoPrograms, Policy, Quota
@@ -93,13 +94,16 @@ def search_path(folder: str) -> str:
     return ":".join([folder, *(path for path in STANDARD_FOLDERS if path != folder)])
 
 
-def guest_environment(policy: Policy, path: str, cpus: int) -> dict[str, str]:
-    """Give the guest's environment: ours, then what the policy names. Nothing else of the host."""
+def guest_environment(policy: Policy, finding: Mapping[str, str], cpus: int) -> dict[str, str]:
+    """Give the guest's environment: ours, then what the policy names. Nothing else of the host.
+
+    finding: the variables by which programs and packages are found.
+    """
     inherited = {
         name: os.environ[name] for name in policy.environment.inherit if name in os.environ
     }
     return {
-        "PATH": path,
+        **finding,
         "HOME": "/box",
         "USER": "sandbox",
         "TMPDIR": "/tmp",  # noqa: S108 - the guest's own

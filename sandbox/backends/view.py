@@ -4,7 +4,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import cloudpickle
 
+from sandbox.backends.limits import search_path
 from sandbox.policy import FullNetwork, InstalledPackages, ListedPrograms, NoPrograms, Policy
 from sandbox.shipped import RUNNERS
 
@@ -22,6 +23,7 @@ Step = dict[str, Any]
 OURS: Final = "/run/sandbox"
 GUEST_RUNNERS: Final = f"{OURS}/runners"
 GUEST_LIBRARY: Final = f"{OURS}/library"
+GUEST_PROGRAMS: Final = f"{OURS}/bin"
 PREFIX: Final = "/opt/python"
 PACKAGES: Final = "/opt/packages"
 
@@ -123,6 +125,8 @@ class View:
     rights: tuple[tuple[str, str], ...]
     proc_masks: tuple[tuple[str, str], ...]
     python_path: tuple[str, ...]
+    variables: Mapping[str, str]
+    """What has programs find what is in it."""
 
 
 def private_folders(*, is_for_sessions: bool) -> tuple[str, ...]:
@@ -144,7 +148,7 @@ def plan_view(
         *_device_steps(is_counted=is_counted),
         *_interpreter_steps(interpreter, packages),
         *_grant_steps(policy),
-        *_own_steps(policy, private),
+        *_own_steps(policy, interpreter, private),
         *(_huge_page_steps() if is_for_sessions else ()),
     ]
     return View(
@@ -152,7 +156,15 @@ def plan_view(
         rights=tuple(_rights(policy, steps, private)),
         proc_masks=tuple(_proc_masks()),
         python_path=(GUEST_LIBRARY, *packages.values()),
+        variables=_variables(interpreter, packages),
     )
+
+
+def _variables(interpreter: Interpreter, packages: Mapping[str, str]) -> dict[str, str]:
+    """Have guests find programs, one named python, and a Python that they start its packages."""
+    path = f"{search_path(os.path.dirname(interpreter.guest_executable))}:{GUEST_PROGRAMS}"
+    own = {"PATH": path, "PYTHONPATH": ":".join(packages.values())}
+    return {name: value for name, value in own.items() if value}
 
 
 def _system_steps(policy: Policy) -> Iterator[Step]:
@@ -219,12 +231,13 @@ def _grant_steps(policy: Policy) -> Iterator[Step]:
         yield _bind(grant.at, os.path.realpath(grant.path), write=grant.access == "write")
 
 
-def _own_steps(policy: Policy, private: Iterable[str]) -> Iterator[Step]:
+def _own_steps(policy: Policy, interpreter: Interpreter, private: Iterable[str]) -> Iterator[Step]:
     """Make the guest's own folders, ours, and files that tell of the policy, not the host."""
     for folder in (*private, "/proc", "/run/scratch"):
         yield {"kind": "folder", "target": folder}
     yield _bind(GUEST_RUNNERS, str(RUNNERS))
     yield _bind(f"{GUEST_LIBRARY}/cloudpickle", str(Path(cloudpickle.__file__).parent))
+    yield {"kind": "link", "target": f"{GUEST_PROGRAMS}/python", "to": interpreter.guest_executable}
     yield _text(f"{OURS}/empty", "")
     cpus, memory_bytes = policy.quota.cpus, policy.quota.memory_bytes
     online = "0" if cpus == 1 else f"0-{cpus - 1}"

@@ -20,7 +20,6 @@ from sandbox.backends.limits import (
     filter_documents,
     guest_environment,
     process_limits,
-    search_path,
     usable_processors,
 )
 from sandbox.backends.processes import owner_name
@@ -70,7 +69,7 @@ class ZygotePlan:
 
     @property
     def ends_are_plain(self) -> bool:
-        """Whether guests end with their answer, unwatched, and hold no lock on files of the host."""
+        """Whether guests end with their answer, unwatched, and hold no locks of the host."""
         return not (self.is_for_sessions or self.is_watched or self.policy.files)
 
 
@@ -150,21 +149,20 @@ class Zygote:
             "argv": argv,
             "user": UNPRIVILEGED_USER,
             "own_network": not isinstance(policy.network, FullNetwork),
-            "environment": self._own_variables()
-            | interpreter.loader_variables()
-            | self._variables(),
+            "environment": interpreter.loader_variables()
+            | self._own_variables(view)
+            | self._variables(view),
             "control_groups": self.group.folders if self.group else [],
         }
 
-    def _variables(self) -> dict[str, str]:
+    def _variables(self, view: View) -> dict[str, str]:
         """Give the environment of guests."""
-        path = search_path(os.path.dirname(self.plan.interpreter.guest_executable))
-        return guest_environment(self.plan.policy, path, self.cpus)
+        return guest_environment(self.plan.policy, view.variables, self.cpus)
 
-    def _own_variables(self) -> dict[str, str]:
+    def _own_variables(self, view: View) -> dict[str, str]:
         """Give what the zygote starts with and takes out of the environment of guests."""
         own = HUGE_PAGES if self.plan.is_for_sessions else {}
-        return {name: value for name, value in own.items() if name not in self._variables()}
+        return {name: value for name, value in own.items() if name not in self._variables(view)}
 
     def _zygote_message(self, view: View) -> dict[str, Any]:
         policy = self.plan.policy
@@ -187,7 +185,7 @@ class Zygote:
             "own_network": not isinstance(policy.network, FullNetwork),
             "runners": GUEST_RUNNERS,
             "python_path": view.python_path,
-            "own_variables": [*self._own_variables()],
+            "own_variables": [*self._own_variables(view)],
             "preload": self.plan.preload,
             "is_for_sessions": self.plan.is_for_sessions,
             "fresh_interpreter": policy.fresh_interpreter,

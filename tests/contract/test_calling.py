@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
+from sandbox.policy import InstalledPackages
 from sandbox.result import Result
+from tests.conftest import SandboxFor
 from tests.contract.conftest import error_of
 
 FACTOR = 3
@@ -77,6 +79,26 @@ def test_a_command_runs(box: Sandbox) -> None:
     result = box.exec(["bash", "-c", "wc -l < /box/a.txt"], files={"a.txt": b"1\n2\n"})
 
     assert (result.status, result.stdout.strip()) == ("ok", "2")
+
+
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_a_python_that_a_program_starts_is_there_by_both_names(box: Sandbox, name: str) -> None:
+    result = box.exec([name, "-c", "print(6 * 7)"])
+
+    assert (result.status, result.stdout) == ("ok", "42\n")
+
+
+@pytest.mark.differs("docker", "gvisor", reason="the packages of an image are its own")
+def test_a_python_that_a_program_starts_has_the_packages_of_its_policy(
+    sandbox_for: SandboxFor,
+) -> None:
+    box = sandbox_for(packages=InstalledPackages(reason="a test"))
+    program = (
+        "import subprocess, sys, pydantic\nsubprocess.check_call([sys.executable, '-c', {!r}])"
+    )
+
+    assert box.run(program.format("import pydantic")).unwrap() == 0
+    assert box.exec(["python", "-c", "import pydantic"]).ok
 
 
 def test_a_command_has_no_value(box: Sandbox) -> None:

@@ -8,6 +8,7 @@ Landlock (a second list of what may be opened), and the filter with the missing 
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,7 @@ def let_in(monkeypatch: pytest.MonkeyPatch, folder: Path, *, write: bool = False
 
     def plan(*arguments: Any, **options: Any) -> View:
         view = plan_view(*arguments, **options)
-        return View(
-            steps=(*view.steps, step),
-            rights=view.rights,
-            proc_masks=view.proc_masks,
-            python_path=view.python_path,
-        )
+        return replace(view, steps=(*view.steps, step))
 
     monkeypatch.setattr(zygote, "plan_view", plan)
 
