@@ -18,6 +18,7 @@ from tests.contract.conftest import (
     BelongingsNow,
     NewBackend,
     groups_of,
+    settled,
     wait_for,
 )
 from tests.contract.engines import wait_until
@@ -53,9 +54,10 @@ def short(new_backend: NewBackend) -> Sandbox:
     return Sandbox(policy, backend=new_backend())
 
 
-def settled(look: BelongingsNow, cold: Belongings) -> Belongings:
+def kept(look: BelongingsNow, cold: Belongings) -> Belongings:
     """Wait until a sandbox with one open session has all that it keeps, and no more."""
-    return wait_for(look, lambda seen: seen.processes - cold.processes == KEPT_PROCESSES)
+    wait_for(look, lambda seen: seen.processes - cold.processes == KEPT_PROCESSES)
+    return settled(look)
 
 
 def each_runs(source: str) -> Callable[[Session], object]:
@@ -124,7 +126,7 @@ def test_closed_branches_leave_nothing_in_a_session_that_goes_on(
     cold = belongings()
     with short(new_backend) as box, box.session() as session:
         session.run("x = 42").unwrap()
-        before = settled(belongings, cold)
+        before = kept(belongings, cold)
         act(session)
 
         assert wait_for(belongings, before.__eq__) == before
@@ -203,7 +205,7 @@ def test_fifty_branches_in_a_row_leave_nothing(
     cold = belongings()
     with short(new_backend) as box, box.session() as session:
         session.run("x = 42").unwrap()
-        before = settled(belongings, cold)
+        before = kept(belongings, cold)
         for _ in range(50):
             each_runs("x")(session)
 

@@ -77,7 +77,8 @@ def take(box: Sandbox, turn: Callable[[Session], object]) -> None:
 
 def kept_ready(look: BelongingsNow, before: Belongings) -> Belongings:
     """Wait until all that a sandbox keeps for its next session is there, and no more."""
-    return wait_for(look, lambda seen: seen.processes - before.processes == KEPT_PROCESSES)
+    wait_for(look, lambda seen: seen.processes - before.processes == KEPT_PROCESSES)
+    return settled(look)
 
 
 @pytest.mark.slow
