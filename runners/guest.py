@@ -117,6 +117,7 @@ def _rehearse(times: int) -> None:
     for _ in range(times):
         os.write(writes, struct.pack(">I", len(REHEARSAL)) + REHEARSAL)
         _, body = _perform(_read_call(reads))
+        _sum_up()
         answer.send_bytes(writes, body)
         os.read(reads, REHEARSAL_BYTES)
     os.close(reads)
@@ -170,12 +171,17 @@ def _become_python(call: Call) -> NoReturn:
     exit_code, body = _perform(call)
     if call["kind"] != "handler":  # what a handler leaves behind is counted, not waited for
         _finish_threads()
-    python.flush()
+    _sum_up()
     stop()
-    os.times()  # has the kernel count up to here: the host may look before this has ended
     if os.getpid() == own_pid:  # a fork of the program that ends here is not the call
         answer.send_bytes(ANSWER, body)
     os._exit(exit_code)
+
+
+def _sum_up() -> None:
+    """Write out what was printed; have the kernel count up to here, where the host may look."""
+    python.flush()
+    os.times()
 
 
 def _gather_evidence(call: Call) -> Callable[[], None]:

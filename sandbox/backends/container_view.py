@@ -40,7 +40,6 @@ def container_message(
     is_counted = plan.runtime == "runc"
     path = image.path or search_path(os.path.dirname(image.command[0]) or "/usr/bin")
     packages = image.packages if isinstance(policy.packages, InstalledPackages) else ()
-    finding = {"PATH": path} | ({"PYTHONPATH": ":".join(packages)} if packages else {})
     # Counted per user of the whole host, without a user namespace of the guest's own.
     left_out = {resource.RLIMIT_NPROC} if is_counted else NOT_IN_GVISOR
     limits = process_limits(quota, is_counted=is_counted)
@@ -48,7 +47,7 @@ def container_message(
     documents += () if is_counted else ("gvisor",)
     return {
         "wire": WIRE_VERSION,
-        "environment": guest_environment(policy, finding, cpus),
+        "environment": guest_environment(policy, {"PATH": path}, cpus),
         "command": image.command,
         "runners": RUNNERS,
         "python_path": [LIBRARY, *packages],

@@ -147,9 +147,8 @@ class Guest:
 
     async def finish(self) -> Sighting:
         """See the call through to the death of its last process, and say what was seen."""
-        with under_way() as is_alone:
-            if is_alone:
-                self._wait_closely()
+        with under_way():
+            await self._wait_closely()
             while not self.is_over:
                 await self._step(self._next_moment())
                 self._keep_time()
@@ -159,10 +158,12 @@ class Guest:
         used = usage(self._work_folder)
         return self._sighting(used, await files_to_return(self._work_folder, used, self._quota))
 
-    def _wait_closely(self) -> None:
+    async def _wait_closely(self) -> None:
         """Wait for a moment without sleeping, where the guest runs on another processor."""
         if here() not in self.processors:
-            self._channels.spin(lambda: self._heard.is_answered or self.is_over or self._is_killed)
+            await self._channels.spin(
+                lambda: self._heard.is_answered or self.is_over or self._is_killed
+            )
 
     async def _step(self, until: float) -> None:
         """Wait for what comes next. Raises EngineFault for what must not happen."""

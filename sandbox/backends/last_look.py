@@ -28,7 +28,7 @@ PATIENCE_SECONDS: Final = 0.0002
 
 def prepare_last_look(init_pidfd: int, group: CallGroup) -> "LastLook | None":
     """Find the only child of a guest's PID 1; None where this kernel does not show it whole."""
-    with suppress(OSError, ValueError, IndexError):
+    with suppress(OSError, ValueError):
         init = pid_of(init_pidfd)
         with open(f"/proc/{init}/task/{init}/children", encoding="ascii") as children:
             (main,) = children.read().split()
@@ -50,7 +50,10 @@ class LastLook:
     @property
     def shows_all(self) -> bool:
         """Whether this program may see all of the file; else its exit code would always be 0."""
-        return self._fields()[START_CODE] not in HIDDEN
+        try:
+            return self._fields()[START_CODE] not in HIDDEN
+        except ProcessLookupError:
+            return False
 
     def wait_for_end(self) -> InitReport | None:
         """Say how a main process that has just answered ended; None if it goes on, or others do.

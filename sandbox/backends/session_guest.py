@@ -171,9 +171,8 @@ class SessionGuest(Guest):
         self._check_lives()
         self._begin(encode, on_output)
         try:
-            with under_way() as is_alone:
-                if is_alone:
-                    self._wait_closely()
+            with under_way():
+                await self._wait_closely()
                 while not (self._heard.is_answered or self.is_over):
                     await self._step(self._next_moment())
                     self._keep_time()

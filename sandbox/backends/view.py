@@ -24,6 +24,7 @@ OURS: Final = "/run/sandbox"
 GUEST_RUNNERS: Final = f"{OURS}/runners"
 GUEST_LIBRARY: Final = f"{OURS}/library"
 GUEST_PROGRAMS: Final = f"{OURS}/bin"
+GUEST_SITE: Final = f"{OURS}/site"
 PREFIX: Final = "/opt/python"
 PACKAGES: Final = "/opt/packages"
 
@@ -147,6 +148,7 @@ def plan_view(
         *_system_steps(policy),
         *_device_steps(is_counted=is_counted),
         *_interpreter_steps(interpreter, packages),
+        *_site_steps(packages),
         *_grant_steps(policy),
         *_own_steps(policy, interpreter, private),
         *(_huge_page_steps() if is_for_sessions else ()),
@@ -163,8 +165,14 @@ def plan_view(
 def _variables(interpreter: Interpreter, packages: Mapping[str, str]) -> dict[str, str]:
     """Have guests find programs, one named python, and a Python that they start its packages."""
     path = f"{search_path(os.path.dirname(interpreter.guest_executable))}:{GUEST_PROGRAMS}"
-    own = {"PATH": path, "PYTHONPATH": ":".join(packages.values())}
-    return {name: value for name, value in own.items() if value}
+    return {"PATH": path} | ({"PYTHONPATH": GUEST_SITE} if packages else {})
+
+
+def _site_steps(packages: Mapping[str, str]) -> Iterator[Step]:
+    """Have a Python that a guest starts find packages where a call does: behind its own library."""
+    if packages:
+        text = f"import sys\n\nsys.path.extend({[*packages.values()]!r})\n"
+        yield _text(f"{GUEST_SITE}/sitecustomize.py", text)
 
 
 def _system_steps(policy: Policy) -> Iterator[Step]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 __all__ = ["Listener", "in_trio", "under_way"]
 
@@ -25,12 +26,12 @@ _under_way: Final = set[object]()
 
 
 @contextmanager
-def under_way() -> Generator[bool]:
-    """Count a call as under way; give whether it is the only one that this program waits for."""
+def under_way() -> Generator[None]:
+    """Count a call as under way: one that is alone may be waited for without sleeping."""
     call = object()
     _under_way.add(call)
     try:
-        yield len(_under_way) == 1
+        yield
     finally:
         _under_way.discard(call)
 
@@ -78,14 +79,17 @@ class Listener:
         if not self._is_woken:
             self._handle()
 
-    def spin(self, is_over: Callable[[], bool]) -> None:
-        """Handle what comes, for a moment without sleeping, until is_over() says so.
+    async def spin(self, is_over: Callable[[], bool]) -> None:
+        """Handle what comes, for a moment without sleeping, until is_over(); one call alone may.
 
         Raises what handling does. A processor that sleeps takes longer to wake than the shortest
         calls do, and on a virtual one the program is then moved to where the guest still ends.
         """
+        if len(_under_way) > 1:
+            return
+        await checkpoint()  # what else the loop has to do goes first: there may be no other wait
         until = time.monotonic() + SPIN_SECONDS
-        while not is_over() and time.monotonic() < until:
+        while len(_under_way) == 1 and not is_over() and time.monotonic() < until:
             self._handle()
 
     def rest(self) -> None:

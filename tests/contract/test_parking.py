@@ -6,10 +6,12 @@ from contextlib import suppress
 from functools import partial
 from threading import Event
 
+import anyio
 import psutil
 import pytest
+from anyio.lowlevel import checkpoint
 
-from sandbox import Policy, Sandbox
+from sandbox import AsyncSandbox, Policy, Sandbox
 from sandbox.backends import parking
 from sandbox.policy import MIB, InstalledPackages
 from tests.conftest import SandboxFor
@@ -318,3 +320,27 @@ def test_a_guest_that_waits_has_the_limits_of_its_policy(sandbox_for: SandboxFor
         20,
         20,
     ]
+
+
+def test_each_call_lets_other_tasks_go_on(new_backend: NewBackend) -> None:
+    """Also one that is over before this program would have slept."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async def call() -> list[int]:
+        seen: list[int] = []
+        async with AsyncSandbox(backend=new_backend()) as box, anyio.create_task_group() as group:
+            group.start_soon(take_turns)
+            for _ in range(20):
+                before = turns
+                await box.run("1")
+                seen.append(turns - before)
+            group.cancel_scope.cancel()
+        return seen
+
+    assert 0 not in anyio.run(call)

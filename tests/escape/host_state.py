@@ -18,7 +18,7 @@ __all__ = ["HostState", "attack"]
 GROWTH_BYTES: Final = 48 << 20
 """What this process may keep of an attack: freed memory that its allocator has not given back."""
 LOOK_SECONDS: Final = 0.01
-QUIET_LOOKS: Final = 8
+QUIET_LOOKS: Final = 12
 MOST_LOOKS: Final = 400
 POOLED_CONNECTIONS: Final = 8
 """What the docker library may keep open for its next requests, one a worker and a few to spare."""

@@ -323,10 +323,12 @@ def test_an_interrupt_of_the_wait_leaves_the_call(gate: Gate) -> None:
     backend = FakeBackend([returned(1)], before=interrupt)
     with SandboxExecutor(max_workers=1, backend=backend) as executor:
         future = executor.submit(int)
-        with pytest.raises(KeyboardInterrupt):
-            future.result(PATIENCE_SECONDS)
-        gate.wait_entered()
-        gate.open()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                future.result(PATIENCE_SECONDS)
+            gate.wait_entered()
+        finally:  # or a test that fails would wait for ever
+            gate.open()
 
         assert future.result(PATIENCE_SECONDS) == 1
 
