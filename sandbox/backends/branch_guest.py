@@ -105,9 +105,12 @@ class BranchGuest(SessionGuest):
             raise ValueError(message)
 
     def _give_processors(self, pid: int) -> None:
-        """Have it run beside its session, whose filter it has: it cannot do so itself."""
+        """Have it run beside its session, whose filter it has: it cannot do so itself.
+
+        It was just seen alive, and waits for its first turn: the number is still its own.
+        """
         self.processors = self._root.share_of_another()
-        with suppress(ProcessLookupError):
+        with suppress(OSError):  # it has died since, or stays where its session is
             os.sched_setaffinity(pid, self.processors)
 
     def _take_death(self) -> None:

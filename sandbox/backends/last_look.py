@@ -11,7 +11,7 @@ from typing import Final
 
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.processes import pid_of
-from sandbox.wire import InitReport, parse_status
+from sandbox.wire import InitReport, Malformed, parse_status
 
 __all__ = ["LastLook", "prepare_last_look"]
 
@@ -75,7 +75,10 @@ class LastLook:
         # Then the others: what has begun to end makes no more of them.
         if not int(fields[FLAGS]) & PF_EXITING or self._group.processes() != 1:
             return None
-        return parse_status(int(fields[EXIT_CODE]))
+        try:
+            return parse_status(int(fields[EXIT_CODE]))
+        except Malformed:  # no wait status that this program knows: let PID 1 tell
+            return None
 
     def _fields(self) -> list[bytes]:
         # Its name is the guest's to choose, and may look like the rest of the line.

@@ -69,15 +69,24 @@ class Listener:
     async def wait(self, until: float) -> None:
         """Handle what comes until wake(), or until this moment of the monotonic clock.
 
-        Raises what handling does.
+        Returns at once where wake() was called since the last wait. Raises what handling does.
         """
-        self._is_woken = False
+        try:
+            if not self._is_woken:
+                await self._sleep(until)
+            if not self._is_woken:
+                self._handle()
+        finally:
+            self._is_woken = False
+        error, self._error = self._error, None
+        if error:
+            raise error
+
+    async def _sleep(self, until: float) -> None:
         if in_trio():
-            await self._wait_by_scope(until)
+            await self._sleep_by_scope(until)
         else:
-            await self._wait_by_reader(until)
-        if not self._is_woken:
-            self._handle()
+            await self._sleep_by_reader(until)
 
     async def spin(self, is_over: Callable[[], bool]) -> None:
         """Handle what comes, for a moment without sleeping, until is_over(); one call alone may.
@@ -98,13 +107,13 @@ class Listener:
             self._loop.remove_reader(self._descriptor)
         self._loop = None
 
-    async def _wait_by_scope(self, until: float) -> None:
+    async def _sleep_by_scope(self, until: float) -> None:
         with anyio.move_on_after(max(0.0, until - time.monotonic())):
             while not self._is_woken:
                 await anyio.wait_readable(self._descriptor)
                 self._handle()
 
-    async def _wait_by_reader(self, until: float) -> None:
+    async def _sleep_by_reader(self, until: float) -> None:
         self.listen()
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
@@ -116,17 +125,16 @@ class Listener:
             self._waiter = None
             if timer:
                 timer.cancel()
-        if error := self._error:
-            self._error = None
-            raise error
 
     def _take(self) -> None:
         try:
             self._handle()
         except BaseException as error:
             if not self._waiter:
-                raise
-            self._error, self._is_woken = error, True
+                self.rest()
+                if not isinstance(error, Exception):
+                    raise
+            self._error, self._is_woken = error, True  # it is the next wait's to raise
         if self._is_woken and self._waiter:
             _end(self._waiter)
 
