@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Final, get_args
 
@@ -27,7 +27,7 @@ from sandbox.backends.processes import signal_main
 from sandbox.backends.processors import Processors, here
 from sandbox.backends.returned import files_to_return
 from sandbox.backends.status import parse_end, receive
-from sandbox.backends.waiting import under_way
+from sandbox.backends.waiting import is_only_call, under_way
 from sandbox.backends.zygote import Zygote
 from sandbox.call import Call, quota_of
 from sandbox.collect import Collected, DiskUse, usage
@@ -208,7 +208,7 @@ class Guest:
         if now >= self._deadline():
             self._stop_for_time()
         elif now >= self._meter.next_look:
-            self._meter.look(self._disk_bytes())
+            self._meter.look(usage(self._work_folder).bytes)
             for limit in self._meter.over:
                 # What is out of both at once is out of time: a verdict must not be a coin's.
                 if limit != "cpu" or self._deadline() - now > COIN_SECONDS:
@@ -292,14 +292,16 @@ class Guest:
     def _look_at_the_rest(self) -> None:
         """Without a group: see whether what the main process left behind fills its quota."""
         if self._meter and not self._group:
-            self._meter.look_at_the_rest(self._disk_bytes())
+            self._meter.look_at_the_rest(usage(self._work_folder).bytes)
 
     def _take_answer(self, chunk: bytes) -> None:
         self._heard.take_answer(chunk)
         if self._last_look and self._heard.is_answered and not self._ended:
-            last_look, self._last_look = self._last_look, None
             # PID 1 would tell later: the kernel first frees all that the call had.
-            if ended := last_look.wait_for_end():
+            with closing(self._last_look) as look:
+                ended = look.wait_for_end() if is_only_call() else look.end()
+            self._last_look = None
+            if ended:
                 self._note_end(ended, is_alone=True)
                 self._channels.wake()
 
@@ -315,9 +317,6 @@ class Guest:
         if self._heard.is_over:
             self._stopped_by = self._stopped_by or "output"
             self._kill()
-
-    def _disk_bytes(self) -> int:
-        return usage(self._work_folder).bytes
 
     # What was seen
 

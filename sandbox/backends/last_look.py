@@ -6,7 +6,7 @@ parent. What is marked runs no instruction of its own any more, whatever is stil
 
 import os
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Final
 
 from sandbox.backends.cgroups import CallGroup
@@ -56,14 +56,10 @@ class LastLook:
             return False
 
     def wait_for_end(self) -> InitReport | None:
-        """Say how a main process that has just answered ended; None if it goes on, or others do.
-
-        It is the last look at it: the file is closed.
-        """
+        """Say how a main process that has just answered ended; None if it goes on, or others do."""
         until = time.monotonic() + PATIENCE_SECONDS
-        with closing(self):
-            while not (ended := self.end()) and time.monotonic() < until:
-                os.sched_yield()  # it may need this very processor
+        while not (ended := self.end()) and time.monotonic() < until:
+            os.sched_yield()  # it may need this very processor
         return ended
 
     def end(self) -> InitReport | None:

@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-__all__ = ["Listener", "in_trio", "under_way"]
+__all__ = ["Listener", "in_trio", "is_only_call", "under_way"]
 
 SPIN_SECONDS: Final = 0.0005
 """Twice what the shortest calls take, and no more than the event loop can be kept from others."""
@@ -34,6 +34,11 @@ def under_way() -> Generator[None]:
         yield
     finally:
         _under_way.discard(call)
+
+
+def is_only_call() -> bool:
+    """Say whether no more than one call is under way."""
+    return len(_under_way) <= 1
 
 
 class Listener:
@@ -94,11 +99,11 @@ class Listener:
         Raises what handling does. A processor that sleeps takes longer to wake than the shortest
         calls do, and on a virtual one the program is then moved to where the guest still ends.
         """
-        if len(_under_way) > 1:
+        if not is_only_call():
             return
         await checkpoint()  # what else the loop has to do goes first: there may be no other wait
         until = time.monotonic() + SPIN_SECONDS
-        while len(_under_way) == 1 and not is_over() and time.monotonic() < until:
+        while is_only_call() and not is_over() and time.monotonic() < until:
             self._handle()
 
     def rest(self) -> None:
