@@ -52,6 +52,8 @@ def main(control_descriptor: int) -> None:
         configuration = json.loads(control.recv(MESSAGE_BYTES))
         walls = _make_walls(configuration)
         init.rehearse()
+        for name in configuration["own_variables"]:
+            del os.environ[name]
         warm_up(configuration)
     except Exception as fault:  # noqa: BLE001 - a preload may raise anything; the host is told
         control.send(json.dumps({"fault": str(fault)}).encode())
@@ -97,8 +99,6 @@ def _make_walls(configuration: dict[str, Any]) -> lockdown.Walls:
 
 def warm_up(configuration: dict[str, Any]) -> None:
     """Import what guests need, and make the collector leave it alone, so that it stays shared."""
-    for name in configuration["own_variables"]:
-        del os.environ[name]
     sys.path.remove(configuration["runners"])
     sys.path.extend(configuration["python_path"])
     site.setquit()

@@ -64,7 +64,7 @@ TAKES_ALL = {
 @pytest.fixture
 def hasty(sandbox_for: SandboxFor) -> Sandbox:
     """A sandbox whose turns have little of everything."""
-    return sandbox_for(wall_seconds=0.5, disk_bytes=MIB)
+    return sandbox_for(wall_seconds=1.0, disk_bytes=MIB)
 
 
 def fate(box: Sandbox, source: str) -> Result:
