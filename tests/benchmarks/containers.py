@@ -48,10 +48,9 @@ IMAGE: Final = "sandbox-benchmarks/python:1"
 DOCKERFILE: Final = """\
 FROM {}
 USER root
-RUN ["/bin/ln", "-s", "/usr/bin/python3", "/usr/bin/python"]
 CMD ["/bin/sh"]
 """
-"""Ours, with the name of Python and the shell that llm-sandbox and AutoGen look for."""
+"""Ours, with the user and the shell that llm-sandbox and AutoGen look for."""
 
 
 async def measure_containers(choice: Choice, python: Path, rounds: int) -> list[Row]:
