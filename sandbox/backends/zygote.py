@@ -69,8 +69,9 @@ class ZygotePlan:
 
     @property
     def ends_are_plain(self) -> bool:
-        """Whether guests end with their answer, unwatched, and hold no locks of the host."""
-        return not (self.is_for_sessions or self.is_watched or self.policy.files)
+        """Whether guests end with their answer, and hold no lock or port of the host's till then."""
+        shares = bool(self.policy.files) or isinstance(self.policy.network, FullNetwork)
+        return not (self.is_for_sessions or self.is_watched or shares)
 
 
 class Zygote:

@@ -1,9 +1,11 @@
 """Guests that wait: each is used once and as good as new, and as many wait as the load asks for."""
 
+import fcntl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from threading import Event
 
 import anyio
@@ -13,7 +15,7 @@ from anyio.lowlevel import checkpoint
 
 from sandbox import AsyncSandbox, Policy, Sandbox
 from sandbox.backends import parking
-from sandbox.policy import MIB, InstalledPackages
+from sandbox.policy import MIB, FileGrant, InstalledPackages
 from tests.conftest import SandboxFor
 from tests.contract.conftest import NewBackend
 from tests.contract.engines import wait_until
@@ -344,3 +346,26 @@ def test_each_call_lets_other_tasks_go_on(new_backend: NewBackend) -> None:
         return seen
 
     assert 0 not in anyio.run(call)
+
+
+def test_a_lock_on_a_file_of_the_host_is_let_go_with_the_call(
+    sandbox_for: SandboxFor, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o777)  # so that guests of root's reach it
+    (tmp_path / "lock").touch()
+    (tmp_path / "lock").chmod(0o666)
+    box = sandbox_for(
+        files=(FileGrant(path=str(tmp_path), at="/granted", access="write", reason="a test"),),
+    )
+    take = """
+import fcntl
+file = open("/granted/lock", "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+much = b"x" * (150 << 20)  # what takes long to be freed
+1
+"""
+    with (tmp_path / "lock").open() as file:
+        for _ in range(5):
+            box.run(take).unwrap()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while anybody has it
+            fcntl.flock(file, fcntl.LOCK_UN)
