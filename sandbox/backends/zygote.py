@@ -69,7 +69,7 @@ class ZygotePlan:
 
     @property
     def ends_are_plain(self) -> bool:
-        """Whether guests end with their answer, and hold no lock or port of the host's till then."""
+        """Whether guests end with their answer, and hold no lock or port of the host's."""
         shares = bool(self.policy.files) or isinstance(self.policy.network, FullNetwork)
         return not (self.is_for_sessions or self.is_watched or shares)
 
