@@ -64,7 +64,9 @@ def groups_of(owner: str) -> frozenset[str]:
     found: set[str] = set()
     for hierarchy in find_hierarchies():
         for folder in hierarchy.folder.glob(f"sandbox-engine-{owner}-*"):
-            found |= {str(folder), *(str(inner) for inner in folder.iterdir() if inner.is_dir())}
+            found.add(str(folder))
+            with suppress(FileNotFoundError):  # it is being removed
+                found |= {str(inner) for inner in folder.iterdir() if inner.is_dir()}
     return frozenset(found)
 
 
