@@ -1,7 +1,7 @@
 """Copy out what a call left in its work folder, and into a folder of the user.
 
 The tree was made by somebody who wants the host to read, block on or fill up with something
-else. Every process of the call must be dead before; then nothing moves any more. Still each step
+else. Nobody of the call may be able to act any more; then nothing moves. Still each step
 goes from a directory's descriptor to a single name in it, following nothing, and what is read is
 what fstat(2) of the very same descriptor called a regular file.
 """

@@ -146,7 +146,7 @@ class Guest:
             set_alarm(self._alarm, seconds)
 
     async def finish(self) -> Sighting:
-        """See the call through to the death of its last process, and say what was seen."""
+        """See the call through until nobody of it can act any more, and say what was seen."""
         with under_way():
             await self._wait_closely()
             while not self.is_over:
@@ -298,9 +298,9 @@ class Guest:
         self._heard.take_answer(chunk)
         if self._last_look and self._heard.is_answered and not self._ended:
             # PID 1 would tell later: the kernel first frees all that the call had.
-            with closing(self._last_look) as look:
+            look, self._last_look = self._last_look, None  # closed once, also by an error
+            with closing(look):
                 ended = look.wait_for_end() if is_only_call() else look.end()
-            self._last_look = None
             if ended:
                 self._note_end(ended, is_alone=True)
                 self._channels.wake()

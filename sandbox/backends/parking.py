@@ -62,7 +62,7 @@ class WarmZygote:
 
     @asynccontextmanager
     async def guest(self) -> AsyncGenerator[Guest]:
-        """Give a guest for one call; every process of the call is dead when the block is left."""
+        """Give a guest for one call; nothing of the call runs when the block is left."""
         self._running += 1  # from here on it is not idle, and not ended to make room
         self._most_running = max(self._most_running, self._running)
         self._has_work.set()

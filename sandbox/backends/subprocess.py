@@ -97,7 +97,7 @@ class SubprocessBackend:
     async def run(
         self, call: Call, policy: Policy, on_output: OnOutput | None, on_partial: OnPartial | None
     ) -> Sighting:
-        """Run one call in a guest that is gone when this returns or raises."""
+        """Run one call in a guest of which nothing runs any more when this returns or raises."""
         zygote = await self._zygote(policy)
         async with zygote.guest() as guest:
             await guest.start(call, on_output, on_partial)

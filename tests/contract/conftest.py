@@ -129,6 +129,12 @@ def settled(look: BelongingsNow) -> Belongings:
     return wait_for(look, is_steady)
 
 
+def kept(look: BelongingsNow, cold: Belongings, processes: int) -> Belongings:
+    """Wait until a sandbox has so many processes that it keeps, and nothing changes any more."""
+    wait_for(look, lambda seen: seen.processes - cold.processes == processes)
+    return settled(look)
+
+
 def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
     """Warm a new sandbox up and wait for all that it keeps ready for its next call."""
     before = look()

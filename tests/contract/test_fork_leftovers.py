@@ -14,11 +14,10 @@ import sandbox
 from sandbox import BadCall, Policy, Sandbox
 from sandbox.session import Session
 from tests.contract.conftest import (
-    Belongings,
     BelongingsNow,
     NewBackend,
     groups_of,
-    settled,
+    kept,
     wait_for,
 )
 from tests.contract.engines import wait_until
@@ -52,12 +51,6 @@ def short(new_backend: NewBackend) -> Sandbox:
     """Give a sandbox of a test's own whose turns have half a second."""
     policy = Policy.load("strict").widen("a test", wall_seconds=0.5)
     return Sandbox(policy, backend=new_backend())
-
-
-def kept(look: BelongingsNow, cold: Belongings) -> Belongings:
-    """Wait until a sandbox with one open session has all that it keeps, and no more."""
-    wait_for(look, lambda seen: seen.processes - cold.processes == KEPT_PROCESSES)
-    return settled(look)
 
 
 def each_runs(source: str) -> Callable[[Session], object]:
@@ -126,7 +119,7 @@ def test_closed_branches_leave_nothing_in_a_session_that_goes_on(
     cold = belongings()
     with short(new_backend) as box, box.session() as session:
         session.run("x = 42").unwrap()
-        before = kept(belongings, cold)
+        before = kept(belongings, cold, KEPT_PROCESSES)
         act(session)
 
         assert wait_for(belongings, before.__eq__) == before
@@ -205,7 +198,7 @@ def test_fifty_branches_in_a_row_leave_nothing(
     cold = belongings()
     with short(new_backend) as box, box.session() as session:
         session.run("x = 42").unwrap()
-        before = kept(belongings, cold)
+        before = kept(belongings, cold, KEPT_PROCESSES)
         for _ in range(50):
             each_runs("x")(session)
 

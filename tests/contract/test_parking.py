@@ -1,6 +1,7 @@
 """Guests that wait: each is used once and as good as new, and as many wait as the load asks for."""
 
 import fcntl
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from sandbox import AsyncSandbox, Policy, Sandbox
 from sandbox.backends import parking
-from sandbox.policy import MIB, FileGrant, InstalledPackages
+from sandbox.policy import MIB, FileGrant, FullNetwork, InstalledPackages
 from tests.conftest import SandboxFor
 from tests.contract.conftest import NewBackend
 from tests.contract.engines import wait_until
@@ -369,3 +370,16 @@ much = b"x" * (150 << 20)  # what takes long to be freed
             box.run(take).unwrap()
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while anybody has it
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def test_a_port_of_the_host_is_free_after_the_call(sandbox_for: SandboxFor) -> None:
+    box = sandbox_for(network=FullNetwork(reason="a test"))
+    take = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+much = b"x" * (150 << 20)  # what takes long to be freed
+server.getsockname()[1]
+"""
+    for _ in range(5):
+        with socket.socket() as ours:
+            ours.bind(("127.0.0.1", box.run(take).unwrap()))  # raises while anybody has it

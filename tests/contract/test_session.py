@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
@@ -328,3 +329,18 @@ def test_fifty_sessions_at_once_all_answer(new_backend: NewBackend) -> None:
             assert answers == {number: number for number in range(50)}
 
     anyio.run(test)
+
+
+def test_large_objects_lie_in_huge_pages_where_the_host_gives_them(
+    sandbox_for: SandboxFor,
+) -> None:
+    mode = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    gives = mode.exists() and "[never]" not in mode.read_text(encoding="ascii")
+    program = """
+import os
+large = b"x" * (64 << 20)
+lines = [line.split() for line in open("/proc/self/smaps") if line.startswith("AnonHugePages")]
+[sum(int(line[1]) for line in lines) > 32 << 10, "GLIBC_TUNABLES" in os.environ]
+"""
+    with sandbox_for().session() as session:
+        assert session.run(program).unwrap() == [gives, False]

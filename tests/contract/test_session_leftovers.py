@@ -16,10 +16,10 @@ from sandbox.backends.processes import start_time
 from sandbox.session import Session
 from tests.conftest import SandboxFor
 from tests.contract.conftest import (
-    Belongings,
     BelongingsNow,
     NewBackend,
     groups_of,
+    kept,
     settled,
     wait_for,
 )
@@ -75,12 +75,6 @@ def take(box: Sandbox, turn: Callable[[Session], object]) -> None:
         turn(session)
 
 
-def kept_ready(look: BelongingsNow, before: Belongings) -> Belongings:
-    """Wait until all that a sandbox keeps for its next session is there, and no more."""
-    wait_for(look, lambda seen: seen.processes - before.processes == KEPT_PROCESSES)
-    return settled(look)
-
-
 @pytest.mark.slow
 @each_turn
 def test_a_closed_session_leaves_nothing_of_it(
@@ -89,7 +83,7 @@ def test_a_closed_session_leaves_nothing_of_it(
     cold = belongings()
     with short(new_backend) as box:
         take(box, TURNS["a value"])
-        before = kept_ready(belongings, cold)
+        before = kept(belongings, cold, KEPT_PROCESSES)
         take(box, turn)
 
         assert wait_for(belongings, before.__eq__) == before
@@ -114,7 +108,7 @@ def test_fifty_sessions_in_a_row_leave_nothing(
     cold = belongings()
     with short(new_backend) as box:
         take(box, TURNS["a value"])
-        before = kept_ready(belongings, cold)
+        before = kept(belongings, cold, KEPT_PROCESSES)
         for _ in range(50):
             take(box, TURNS["a value"])
 

@@ -2,16 +2,21 @@
 
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+import psutil
 import pytest
 
 from sandbox.backends.cgroups import CallGroup
 from sandbox.backends.last_look import LastLook, prepare_last_look
 from sandbox.wire import MainExited, MainSignaled
+
+PATIENCE_SECONDS = 10
 
 
 class Group:
@@ -108,15 +113,22 @@ def test_one_that_was_reaped_is_left_to_who_reaped_it() -> None:
 
 
 def test_it_is_found_as_the_only_child() -> None:
-    with child() as (pid, _):
-        own = os.pidfd_open(os.getpid())
-        found = prepare_last_look(own, group())
-        others = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    with subprocess.Popen(["/bin/sh", "-c", "sleep 60; :"], start_new_session=True) as parent:
+        try:
+            while not (children := psutil.Process(parent.pid).children()):
+                time.sleep(0.01)
+            pidfd = os.pidfd_open(parent.pid)
+            found = prepare_last_look(pidfd, group())
+            children[0].kill()
+            until_gone = parent.wait(PATIENCE_SECONDS)
+            os.close(pidfd)
+        finally:
+            parent.kill()
 
-        assert (found is not None) == (others == [str(pid)])
-        if found:
-            found.close()
-        os.close(own)
+    assert found
+    assert found.end() is None  # it was its own: reaped by now
+    assert until_gone == 0
+    found.close()
 
 
 def test_of_a_process_without_children_there_is_none() -> None:
