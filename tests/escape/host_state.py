@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import threading
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,8 @@ class HostState:
     """What this process has of the host's: the same before and after an attack that failed."""
 
     descriptors: int
-    threads: int
+    threads: tuple[str, ...] = field(compare=False)
+    """Their names: one may end in its own time, and none may be new."""
     processes: int
     connections: int = field(compare=False, default=0)
     """Sockets to a container engine, which come and go with its library's pool."""
@@ -46,8 +48,15 @@ class HostState:
         return cls(
             descriptors=len(numbers) - connections,
             connections=connections,
-            # anyio keeps its worker threads for the next use, and ends them itself
-            threads=sum("worker" not in each.name for each in threading.enumerate()),
+            # anyio keeps its worker threads for the next use, and ends them itself; a dummy
+            # stands for a thread that threading did not start, and stays when that one has ended
+            threads=tuple(
+                sorted(
+                    each.name
+                    for each in threading.enumerate()
+                    if "worker" not in each.name and not each.name.startswith("Dummy")
+                )
+            ),
             processes=_descendants(process.pid, DEPTH),
         )
 
@@ -65,14 +74,21 @@ class HostState:
             state = seen
         return state
 
+    def assert_unchanged(self) -> "HostState":
+        """Fail unless the host, once at rest, has what it had then and no thread more."""
+        after = HostState.at_rest()
+        assert after == self, f"{after} after {self}"
+        new = Counter(after.threads) - Counter(self.threads)
+        assert not new, f"{after} after {self}"
+        return after
+
 
 def attack(sandbox: Sandbox, source: str, *, stdin: bytes = b"") -> Result:
     """Run a hostile program in a warm sandbox; fail if the host is not the same afterwards."""
     assert sandbox.run("6 * 7").value == 42
     before, before_bytes = HostState.at_rest(), psutil.Process().memory_info().rss
     result = sandbox.run(source, stdin=stdin)
-    after = HostState.at_rest()
-    assert after == before, f"{after} after {before}"
+    after = before.assert_unchanged()
     assert after.connections <= before.connections + POOLED_CONNECTIONS
     assert psutil.Process().memory_info().rss < before_bytes + GROWTH_BYTES
     return result
