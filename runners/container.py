@@ -1,5 +1,7 @@
 """PID 1 of a container: takes one call from the host, starts it as a child, and tells what it saw.
 
+container_session.py is the same for a session.
+
     __main__.py container -
 
 It locks itself down before it takes the call, so that all it starts is born locked down. Whoever
@@ -19,13 +21,13 @@ import site
 import struct
 import sys
 import time
-from collections.abc import Generator
 from typing import Any, NoReturn
 
 import counters
 import gather
 import guest as program_of_guest
 import guest_pipes
+import identity
 import kernel
 import link as wire
 import lockdown
@@ -52,6 +54,7 @@ def main() -> None:
     link = wire.Link()
     link.send(wire.HELLO, json.dumps(_describe()).encode())
     configuration = json.loads(link.wait(wire.CONFIGURATION))
+    kind = _kind_of(configuration)
     try:
         _prepare(configuration)
     except Exception as fault:  # noqa: BLE001 - whatever it is, the host must hear of it
@@ -59,8 +62,16 @@ def main() -> None:
         return
     link.send(wire.READY, b"1")
     payload = link.wait(wire.CALL)
-    Call(link, configuration).run(payload)
+    kind(link, configuration).run(payload)
     os._exit(0)
+
+
+def _kind_of(configuration: dict[str, Any]) -> "type[Call]":
+    if not configuration["is_for_sessions"]:
+        return Call
+    import container_session  # it stands on this
+
+    return container_session.Session
 
 
 def _describe() -> dict[str, Any]:
@@ -104,11 +115,11 @@ class Call:
         self._configuration = configuration
         self._counters = counters.find_counters()
         self._pipes = guest_pipes.Pipes()
-        self._stdin = self._wake = -1
+        self._stdin = self._payload = self._wake = -1
         self._pid = 0
         self._stopped_by: str | None = None
         self._reached: set[str] = set()
-        self._is_over = False
+        self._is_over = self._is_ending = False
         self._kill_at = time.monotonic() + configuration["deadline_seconds"]
         self._next_look = 0.0
         self._end_at = float("inf")
@@ -124,16 +135,16 @@ class Call:
         while not self._is_over:
             self._turn()
         self._pipes.drain()
-        self._gather()
-        self._link.send(wire.REPORT, json.dumps(self._report()).encode())
+        self._hand_back()
+        self._tell()
         self._link.send(wire.DONE, b"1")
 
     # Starting
 
     def _start(self, payload: bytes) -> None:
-        with _another_user(self._configuration["guest_user"]):
+        with identity.made_by(self._configuration["guest_user"]):
             self._stdin, stdin = self._pipes.make_input()
-            ours, theirs_payload = self._pipes.make_input()
+            self._payload, theirs_payload = self._pipes.make_input()
             outputs = [self._make_output(kind) for kind in (wire.STDOUT, wire.STDERR, wire.ANSWER)]
         theirs = [stdin, *outputs[:2], theirs_payload, outputs[2]]
         self._wake, waker = os.pipe()
@@ -148,9 +159,13 @@ class Call:
             os.close(descriptor)
         self._pipes.watch(self._wake, self._reap)
         self._pipes.watch(self._link.incoming, self._read_orders)
-        self._pipes.write(ours, payload, is_last=True)
+        self._hand_over(payload)
         self._take_orders()  # they may have come with the call
         self._schedule_look(0.0)
+
+    def _hand_over(self, payload: bytes) -> None:
+        """Give it its call, the only one."""
+        self._pipes.write(self._payload, payload, is_last=True)
 
     def _make_output(self, kind: int) -> int:
         """Make a pipe from the guest, its bytes passed on as frames of this kind."""
@@ -169,7 +184,7 @@ class Call:
             os.closerange(GUEST_DESCRIPTORS, wire.FIRST_FREE * 10)
             _be_killed_first()
             if user := self._configuration["guest_user"]:
-                _become_user(user)
+                identity.become_other(user)
             with contextlib.suppress(OSError):
                 kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # its own /proc entries are its own
             os.setsid()
@@ -209,16 +224,22 @@ class Call:
     def _take_orders(self) -> None:
         """Do what the host has said so far."""
         while order := self._link.take():
-            kind, body = order
-            if kind == wire.STDIN:
-                self._pipes.write(self._stdin, body, is_last=False)
-            elif kind == wire.STDIN_END:
-                self._pipes.write(self._stdin, b"", is_last=True)
-            elif kind == wire.TERMINATE:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._pid, signal.SIGTERM)
-            elif kind == wire.KILL:
-                self._kill()
+            self._obey(*order)
+
+    def _obey(self, kind: int, body: bytes) -> None:
+        if kind == wire.STDIN:
+            self._pipes.write(self._stdin, body, is_last=False)
+        elif kind == wire.STDIN_END:
+            self._pipes.write(self._stdin, b"", is_last=True)
+        elif kind == wire.TERMINATE:
+            self._signal(signal.SIGTERM)
+        elif kind == wire.KILL:
+            self._kill()
+
+    def _signal(self, number: int) -> None:
+        """Send the main process a signal, while it is there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, number)
 
     # Watching
 
@@ -255,6 +276,7 @@ class Call:
 
     def _kill(self) -> None:
         """Kill every process but this one, kill(2)."""
+        self._is_ending = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
         self._kill_at = time.monotonic() + LEAST_PAUSE_SECONDS  # until none is left to be killed
@@ -280,6 +302,7 @@ class Call:
         self._link.send(wire.ENDED, struct.pack(">BI?", 1, status, is_alone))
         if not is_alone:
             self._look()
+        self._is_ending = True
         self._kill_at = min(self._kill_at, time.monotonic() + STRAGGLER_SECONDS)
 
     def _end(self, _number: int, _frame: object) -> None:
@@ -287,19 +310,30 @@ class Call:
         if time.monotonic() >= self._end_at - LEAST_PAUSE_SECONDS:
             os._exit(0)
 
-    def _gather(self) -> None:
+    def _hand_back(self) -> None:
+        """Give what the call left."""
+        self._give_files()
+
+    def _give_files(self) -> None:
+        """Give what lies in the work folder, within the quota."""
         quota = self._configuration["quota"]
         gather.gather(
             WORK_FOLDER,
             quota["returned_files"],
             quota["returned_bytes"],
-            lambda path, content: self._link.send(
-                wire.FILE, struct.pack(">H", len(path)) + path + content
-            ),
-            lambda path, reason: self._link.send(
-                wire.LEFT_OUT, struct.pack(">H", len(path)) + path + reason.encode()
-            ),
+            self._send_file,
+            lambda path, reason: self._leave_out(path, reason.encode()),
         )
+
+    def _send_file(self, path: bytes, content: bytes) -> None:
+        self._link.send(wire.FILE, struct.pack(">H", len(path)), path, content)
+
+    def _leave_out(self, path: bytes, reason: bytes) -> None:
+        self._link.send(wire.LEFT_OUT, struct.pack(">H", len(path)), path, reason)
+
+    def _tell(self) -> None:
+        """Tell what was used."""
+        self._link.send(wire.REPORT, json.dumps(self._report()).encode())
 
     def _report(self) -> dict[str, Any]:
         sample = self._counters.look()
@@ -340,26 +374,6 @@ def _use_processors(number: int, turn: int) -> None:
 def _be_killed_first() -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(GUEST_OOM_SCORE)
-
-
-@contextlib.contextmanager
-def _another_user(number: int | None) -> Generator[None]:
-    """Make pipes as another user, who can then open them by name, as /dev/stdout is."""
-    if number is None:
-        yield
-        return
-    os.setegid(number)
-    os.seteuid(number)
-    yield
-    os.seteuid(0)
-    os.setegid(0)
-
-
-def _become_user(number: int) -> None:
-    """Be another user than PID 1, for good: with the last of root's ids all capabilities go."""
-    os.setgroups([number])
-    os.setresgid(number, number, number)
-    os.setresuid(number, number, number)
 
 
 def _is_alone() -> bool:

@@ -28,7 +28,12 @@ class Groups:
         self._version = version
         self._memory = GROUPS if version == 2 else f"{GROUPS}/memory"
         self._pids = GROUPS if version == 2 else f"{GROUPS}/pids"
+        self.count_from_now()
+
+    def count_from_now(self) -> None:
+        """Leave out what was used and refused up to now; not the peaks, which cannot be set."""
         self._cpu_before = self._cpu_seconds()
+        self._refused_before = self._refusals()
 
     def _cpu_seconds(self) -> float:
         if self._version == 2:
@@ -54,9 +59,16 @@ class Groups:
 
     def limits_hit(self) -> list[str]:
         """Give the limits at which the kernel refused or killed."""
+        before = self._refused_before
+        return [limit for limit, count in self._refusals().items() if count > before[limit]]
+
+    def _refusals(self) -> dict[str, int]:
+        """Count how often the kernel refused or killed, by the limit."""
         oom = "memory.events" if self._version == 2 else "memory.oom_control"
-        hit = ["memory"] if _counter(f"{self._memory}/{oom}", "oom_kill") else []
-        return [*hit, "processes"] if _counter(f"{self._pids}/pids.events", "max") else hit
+        return {
+            "memory": _counter(f"{self._memory}/{oom}", "oom_kill"),
+            "processes": _counter(f"{self._pids}/pids.events", "max"),
+        }
 
 
 class Processes:
@@ -67,7 +79,13 @@ class Processes:
         self._own_cpu = _cpu_of("1")
         self._peak_memory_bytes = 0
         self._peak_processes = 0
-        self._cpu_seconds = 0.0
+        self._cpu_seconds = self._cpu_before = 0.0
+
+    def count_from_now(self) -> None:
+        """Leave out what was used up to now."""
+        self.look()
+        self._cpu_before = self._cpu_seconds
+        self._peak_memory_bytes = self._peak_processes = 0
 
     def look(self) -> Sample:
         """Add up what is there now."""
@@ -82,7 +100,7 @@ class Processes:
         self._cpu_seconds = max(self._cpu_seconds, times)
         self._peak_memory_bytes = max(self._peak_memory_bytes, memory)
         self._peak_processes = max(self._peak_processes, threads)
-        return Sample(self._cpu_seconds, memory, threads)
+        return Sample(self._cpu_seconds - self._cpu_before, memory, threads)
 
     def peak_memory_bytes(self) -> int:
         """Give the most memory that a look saw."""

@@ -5,6 +5,8 @@ import select
 from collections.abc import Callable
 
 READ_BYTES = 1 << 16
+MOST_CHUNKS = 16
+"""As much as a pipe holds at most: /proc/sys/fs/pipe-max-size is 1 MiB, pipe(7)."""
 
 Handler = Callable[[], object]
 Taker = Callable[[bytes], None]
@@ -65,6 +67,13 @@ class Pipes:
         for descriptor in [*self._outputs]:
             while self._pass_on(descriptor):
                 pass
+
+    def pass_on_what_is_there(self) -> None:
+        """Pass on what was written before this; who still writes does not hold it up."""
+        for descriptor in [*self._outputs]:
+            for _ in range(MOST_CHUNKS):
+                if not self._pass_on(descriptor):
+                    break
 
     def _write_on(self, descriptor: int) -> None:
         waiting = self._inputs[descriptor]

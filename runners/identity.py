@@ -1,6 +1,8 @@
-"""Who a process is inside its user namespace, user_namespaces(7)."""
+"""Who a process is: in its user namespace, user_namespaces(7), or in a container without one."""
 
+import contextlib
 import os
+from collections.abc import Generator
 
 import kernel
 
@@ -19,6 +21,26 @@ def become(number: int) -> None:
     os.setresuid(number, number, number)
     # A change of user makes /proc/self root's own; the maps are written there.
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+
+
+@contextlib.contextmanager
+def made_by(number: int | None) -> Generator[None]:
+    """Make pipes as another user, who can then open them by name, as /dev/stdout is."""
+    if number is None:
+        yield
+        return
+    os.setegid(number)
+    os.seteuid(number)
+    yield
+    os.seteuid(0)
+    os.setegid(0)
+
+
+def become_other(number: int) -> None:
+    """Be another user than PID 1, for good: with the last of root's ids all capabilities go."""
+    os.setgroups([number])
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)
 
 
 def write(path: str, text: str) -> None:

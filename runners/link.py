@@ -7,13 +7,15 @@ reads what is sent here; sandbox/backends/container.py writes what is received.
 import os
 import struct
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """What both sides must agree on; the host refuses a container that says another."""
 
 CONFIGURATION, CALL, STDIN, STDIN_END, TERMINATE, KILL = range(1, 7)
-"""What the host sends."""
+TURN, PAYLOAD, INTERRUPT, REST, FILES, FILE_NAMED = range(7, 13)
+"""What the host sends; the second line to a session alone."""
 HELLO, READY, STDOUT, STDERR, ANSWER, ENDED, REPORT, FILE, LEFT_OUT, DONE, FAULT = range(1, 12)
-"""What it is sent."""
+PIECE, SHOWN = 12, 13
+"""What it is sent; the second line by a session alone."""
 
 HEADER = struct.Struct(">IB")
 CHUNK_BYTES = 1 << 18
@@ -32,12 +34,17 @@ class Link:
         self.outgoing = _move(1, os.O_WRONLY)
         self._received = bytearray()
 
-    def send(self, kind: int, body: bytes = b"") -> None:
-        """Send a frame, waiting while the engine takes no more. A host that is gone ends this."""
-        rest = memoryview(HEADER.pack(len(body), kind) + body)
+    def send(self, kind: int, *parts: bytes) -> None:
+        """Send a frame, waiting while the engine takes no more. A host that is gone ends this.
+
+        parts: the body, in pieces: a file is not copied again, in memory that the guest fills.
+        """
+        header = HEADER.pack(sum(map(len, parts)), kind)
         try:
-            while rest:
-                rest = rest[os.write(self.outgoing, rest) :]
+            for part in (header, *parts):
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[os.write(self.outgoing, rest) :]
         except OSError:
             os._exit(0)
 

@@ -112,8 +112,8 @@ class AsyncSession:
         of its own within the policy; disk is shared with the session. A branch ends with its
         session at the latest. Open files and what lies in /tmp are shared, as after fork(2).
 
-        Raises BadCall for a session that runs threads, CannotEnforce without control groups or
-        Landlock, SessionLost. When one of several cannot be made, none is left.
+        Raises BadCall for a session that runs threads, CannotEnforce in a container and without
+        control groups or Landlock, SessionLost. When one of several cannot be made, none is left.
         """
         branches: list[AsyncSession] = []
         try:
@@ -150,7 +150,8 @@ class AsyncSession:
         """Read a file of the work folder, at most quota.disk_bytes.
 
         Raises OSError: FileNotFoundError where there is none, another for what is no regular file
-        or lies behind a link. Follows nothing, whatever the guest does meanwhile.
+        or lies behind a link. Follows nothing, whatever the guest does meanwhile. A container is
+        asked for it: this task's event loop waits for that, a moment and ten seconds at most.
         """
         return self._open_guest.file(name)
 

@@ -25,7 +25,9 @@ __all__ = [
     "FileLeft",
     "Hello",
     "Output",
+    "Piece",
     "Ready",
+    "Shown",
 ]
 
 _ENGINE_HEADER: Final = struct.Struct(">B3xI")
@@ -115,6 +117,18 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """The next bytes of the one file that was asked for, of a session that goes on."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All is said of the files that were asked for, of a session that goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """PID 1 could not do its work."""
 
@@ -132,6 +146,8 @@ Event: TypeAlias = (
     | ContainerReport
     | Done
     | Fault
+    | Piece
+    | Shown
 )
 
 
@@ -271,5 +287,7 @@ _READERS: Final[dict[int, Callable[[bytes], Event]]] = {
     9: _file_left,
     10: lambda _: Done(),
     11: lambda body: Fault(body.decode(errors="replace")[:1000]),
+    12: Piece,
+    13: lambda _: Shown(),
 }
 """By the kind of the frame, as runners/link.py numbers them."""

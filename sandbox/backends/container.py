@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final, get_args
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from sandbox.backends.base import Limit, OnOutput, OnPartial, Sighting, Stream
 from sandbox.backends.container_start import (
@@ -24,6 +25,7 @@ from sandbox.backends.container_start import (
     encode,
 )
 from sandbox.backends.heard import Heard
+from sandbox.backends.live_guest import LiveGuest
 from sandbox.backends.payload import encode_call
 from sandbox.call import Call, Function, Handler, quota_of
 from sandbox.collect import fault_of_name, shown
@@ -42,20 +44,22 @@ from sandbox.wire_container import (
     FileLeft,
     Hello,
     Output,
+    Piece,
     Ready,
+    Shown,
 )
 
-__all__ = ["ContainerCall"]
+__all__ = ["ContainerCall", "check_version"]
 
 END_SECONDS: Final = 30.0
 """How long PID 1 has for the files of a call that ended by itself."""
 GATHER_SECONDS: Final = 2.0
 """How long PID 1 has, once it was told to kill the call, for the last output and the files."""
 READ_BYTES: Final = 1 << 18
-STDIN_FRAME_BYTES: Final = 1 << 18
+PIECE_BYTES: Final = 1 << 18
 
 
-class ContainerCall:
+class ContainerCall(LiveGuest):
     """The call of one container: start() hands it over, finish() sees it through."""
 
     def __init__(self, container: Container, policy: Policy) -> None:
@@ -80,21 +84,18 @@ class ContainerCall:
 
     def start(self, call: Call, on_output: OnOutput | None, on_partial: OnPartial | None) -> None:
         """Start its clock and hand the call over. Raises BadCall for another Python's bytecode."""
-        _check_version(call, self._container.hello.python)
+        check_version(call, self._container.hello.python)
         self._quota = quota_of(call, self._quota)
         self._heard.on_output, self._heard.on_partial = on_output, on_partial
         self._asked_at = time.monotonic()
         self._send(CALL, encode_call(call, self._quota))
-        for start in range(0, len(call.stdin), STDIN_FRAME_BYTES):
-            self._send(STDIN, call.stdin[start : start + STDIN_FRAME_BYTES])
+        self._send_pieces(STDIN, call.stdin)
         self._send(STDIN_END)
 
     async def finish(self) -> bool:
         """See it through to the death of its last process; False if PID 1 died without a word."""
-        while not self._is_done and not self._fault:
-            with anyio.move_on_after(max(0.0, self._next_moment() - time.monotonic())):
-                await anyio.wait_readable(self._poll.fileno())
-            self._handle()
+        while not self.is_over:
+            await self._step(self._next_moment())
             self._keep_time()
         self._gone_at = time.monotonic()
         self._ended_at = self._ended_at or self._gone_at
@@ -104,6 +105,20 @@ class ContainerCall:
         return self._report is not None
 
     # Its time
+
+    async def _wait_closely(self) -> None:
+        await checkpoint()  # the engine, between, takes longer than that is good for
+
+    async def _step(self, until: float) -> None:
+        """Wait for what comes next, at most until then, and handle it."""
+        with anyio.move_on_after(max(0.0, until - time.monotonic())):
+            await anyio.wait_readable(self._poll.fileno())
+        self._handle()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self._is_done or bool(self._fault)
 
     @property
     def was_killed(self) -> bool:
@@ -117,10 +132,6 @@ class ContainerCall:
     def _is_running(self) -> bool:
         return self._ended is None and self._kill_by == float("inf")
 
-    def _deadline(self) -> float:
-        grace = self._quota.grace_seconds if self._is_asked_to_end else 0.0
-        return self._asked_at + self._quota.wall_seconds + grace
-
     def _keep_time(self) -> None:
         now = time.monotonic()
         if self._is_done:
@@ -128,12 +139,10 @@ class ContainerCall:
         if now >= self._kill_by:
             self._is_done = True  # PID 1 had its time: what it did not say is lost
         elif self._is_running and now >= self._deadline():
-            self._stopped_by = self._stopped_by or "wall"
-            if self._is_asked_to_end or not self._quota.grace_seconds:
-                self._kill()
-            else:
-                self._is_asked_to_end = True
-                self._send(TERMINATE)
+            self._stop_for_time()
+
+    def _ask_to_end(self) -> None:
+        self._send(TERMINATE)
 
     def _kill(self) -> None:
         """Have PID 1 kill everything; if it does not say so soon, the engine kills it."""
@@ -147,6 +156,11 @@ class ContainerCall:
     def _send(self, kind: int, body: bytes = b"1") -> None:
         self._outgoing += encode(kind, body)
         self._write()
+
+    def _send_pieces(self, kind: int, content: bytes) -> None:
+        """Send what may be long in frames that PID 1 need not hold together."""
+        for start in range(0, len(content), PIECE_BYTES):
+            self._send(kind, content[start : start + PIECE_BYTES])
 
     def _write(self) -> None:
         try:
@@ -162,7 +176,7 @@ class ContainerCall:
 
     def _handle(self) -> None:
         """Read all that has come, and write what is still to go."""
-        while not self._is_done and not self._fault:
+        while not self.is_over:
             try:
                 chunk = self._socket.recv(READ_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -201,7 +215,7 @@ class ContainerCall:
                 self._report = event
             case Done():
                 self._is_done = True
-            case Fault() | Hello() | Ready():
+            case Fault() | Hello() | Ready() | Piece() | Shown():
                 self._fault = f"PID 1 of a container failed: {event}"
 
     def _take_output(self, stream: Stream, chunk: bytes) -> None:
@@ -273,7 +287,7 @@ class ContainerCall:
             disk_bytes=report.disk_bytes,
         )
 
-    def close(self) -> None:
+    def give_back(self) -> None:
         """Tell nobody any more, and let go of the stream; PID 1 ends with it."""
         self._heard.hush()
         with suppress(OSError):
@@ -298,7 +312,7 @@ def _limits(names: tuple[str, ...]) -> set[Limit]:
     return {limit for limit in known if limit in names}
 
 
-def _check_version(call: Call, python: tuple[int, int]) -> None:
+def check_version(call: Call, python: tuple[int, int]) -> None:
     """Refuse code by value for another version of Python: its bytecode means nothing there."""
     if isinstance(call, Function | Handler) and call.pickled and python != sys.version_info[:2]:
         here, there = ".".join(map(str, sys.version_info[:2])), ".".join(map(str, python))

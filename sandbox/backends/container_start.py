@@ -14,16 +14,23 @@ from sandbox.wire_container import ContainerReader, Fault, Hello, Ready
 
 __all__ = [
     "CALL",
+    "FILES",
+    "FILE_NAMED",
+    "INTERRUPT",
     "KILL",
+    "PAYLOAD",
+    "REST",
     "STDIN",
     "STDIN_END",
     "TERMINATE",
+    "TURN",
     "Container",
     "encode",
     "start_container",
 ]
 
 CONFIGURATION, CALL, STDIN, STDIN_END, TERMINATE, KILL = range(1, 7)
+TURN, PAYLOAD, INTERRUPT, REST, FILES, FILE_NAMED = range(7, 13)
 """Kinds of frames to PID 1, as runners/link.py numbers them."""
 START_SECONDS: Final = 60.0
 READ_BYTES: Final = 1 << 18

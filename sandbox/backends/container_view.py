@@ -32,7 +32,12 @@ NOT_IN_GVISOR = {
 
 
 def container_message(
-    plan: ContainerPlan, image: Image, preload: tuple[str, ...], *, counts_sockets: bool
+    plan: ContainerPlan,
+    image: Image,
+    preload: tuple[str, ...],
+    *,
+    counts_sockets: bool,
+    is_for_sessions: bool = False,
 ) -> dict[str, Any]:
     """Write the configuration that runners/container.py reads. Raises CannotEnforce."""
     policy, quota = plan.policy, plan.policy.quota
@@ -42,7 +47,8 @@ def container_message(
     packages = image.packages if isinstance(policy.packages, InstalledPackages) else ()
     # Counted per user of the whole host, without a user namespace of the guest's own.
     left_out = {resource.RLIMIT_NPROC} if is_counted else NOT_IN_GVISOR
-    limits = process_limits(quota, is_counted=is_counted)
+    limits = process_limits(quota, is_counted=is_counted, is_for_sessions=is_for_sessions)
+    turn_seconds = backstop_seconds(quota)
     documents = filter_documents(policy, is_counted=is_counted, counts_sockets=counts_sockets)
     documents += () if is_counted else ("gvisor",)
     return {
@@ -59,7 +65,9 @@ def container_message(
         "limits": [(limit, value) for limit, value in limits if limit not in left_out],
         "cpus": cpus,
         "guest_user": None if is_counted else GUEST_NUMBER,
-        "deadline_seconds": backstop_seconds(quota),
+        "is_for_sessions": is_for_sessions,
+        "turn_seconds": turn_seconds,
+        "deadline_seconds": quota.life_seconds if is_for_sessions else turn_seconds,
         "last_seconds": LAST_SECONDS,
         "fresh_interpreter": policy.fresh_interpreter,
         "quota": quota.model_dump(),

@@ -16,6 +16,7 @@ import anyio.to_thread
 from sandbox.backends.base import BackendSession, OnOutput, OnPartial, Sighting, WatchedSighting
 from sandbox.backends.container import ContainerCall
 from sandbox.backends.container_options import ContainerPlan, Runtime
+from sandbox.backends.container_session import ContainerSession
 from sandbox.backends.container_start import Container, start_container
 from sandbox.backends.container_stock import ContainerStock
 from sandbox.backends.container_view import container_message
@@ -81,7 +82,8 @@ class DockerBackend:
         self._watch: DeathWatch | None = None
         self._info: EngineInfo | None = None
         self._images: dict[Runtime, Image] = {}
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[tuple[str, bool], _Kind] = {}
+        self._sessions: set[ContainerSession] = set()
         self._turns = count()
 
     @property
@@ -158,13 +160,14 @@ class DockerBackend:
             )
             return performed.sighting(prepared_seconds=prepared, is_out_of_memory=out_of_memory)
         finally:
-            performed.close()
+            performed.give_back()
             await self._remove(container, is_dead=is_quiet_end)
             self._stock.refill(policy.fingerprint, partial(self._start, kind))
 
     async def _take(self, key: str, kind: _Kind) -> Container:
-        if container := self._stock.take(key):
-            return container
+        return self._stock.take(key) or await self._start_now(kind)
+
+    async def _start_now(self, kind: _Kind) -> Container:
         made: Future[Container] = Future()
         try:
             await anyio.to_thread.run_sync(_fulfil, made, partial(self._start, kind))
@@ -211,14 +214,14 @@ class DockerBackend:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._stock.run_quietly, remove)
 
-    async def _kind(self, policy: Policy) -> _Kind:
-        if policy.fingerprint not in self._kinds:
-            self._kinds[policy.fingerprint] = await anyio.to_thread.run_sync(
-                self._make_kind, policy
-            )
-        return self._kinds[policy.fingerprint]
+    async def _kind(self, policy: Policy, *, is_for_sessions: bool = False) -> _Kind:
+        key = (policy.fingerprint, is_for_sessions)
+        if key not in self._kinds:
+            make = partial(self._make_kind, policy, is_for_sessions=is_for_sessions)
+            self._kinds[key] = await anyio.to_thread.run_sync(make)
+        return self._kinds[key]
 
-    def _make_kind(self, policy: Policy) -> _Kind:
+    def _make_kind(self, policy: Policy, *, is_for_sessions: bool) -> _Kind:
         assert self._engine  # noqa: S101 - ditto
         runtime = self._runtime_for(policy)
         with self._opening:
@@ -226,9 +229,11 @@ class DockerBackend:
                 self._engine, self._image_name, partial(self._try_out, runtime)
             )
             self._images[runtime] = image
-        return self._kind_of(policy, image, runtime)
+        return self._kind_of(policy, image, runtime, is_for_sessions=is_for_sessions)
 
-    def _kind_of(self, policy: Policy, image: Image, runtime: Runtime) -> _Kind:
+    def _kind_of(
+        self, policy: Policy, image: Image, runtime: Runtime, *, is_for_sessions: bool = False
+    ) -> _Kind:
         assert self._engine and self._info  # noqa: S101, PT018 - ditto
         may_import = isinstance(policy.packages, InstalledPackages)
         plan = ContainerPlan(
@@ -242,7 +247,13 @@ class DockerBackend:
             engine_socket=self._engine.socket_path,
         )
         counts_sockets = self._info.cgroup_version != "1"
-        message = container_message(plan, image, self._preload, counts_sockets=counts_sockets)
+        message = container_message(
+            plan,
+            image,
+            self._preload,
+            counts_sockets=counts_sockets,
+            is_for_sessions=is_for_sessions,
+        )
         return _Kind(plan=plan, message=message)
 
     def _try_out(self, runtime: Runtime, tag: str, command: tuple[str, ...]) -> Hello | None:
@@ -267,13 +278,27 @@ class DockerBackend:
         raise CannotEnforce(message)
 
     async def open_session(self, policy: Policy) -> BackendSession:
-        """Raise CannotEnforce: a container answers one call."""
-        message = f"policy {policy.name!r}: sessions need backend='subprocess', this is 'docker'"
-        raise CannotEnforce(message)
+        """Start a session in a container of its own. Raises EngineFault, CannotEnforce."""
+        kind = await self._kind(policy, is_for_sessions=True)
+        container = await self._start_now(kind)
+        runtime = kind.plan.runtime
+
+        async def look_for_death(session: ContainerSession) -> bool:
+            return await self._look_for_death(container, session, runtime)
+
+        async def let_go(session: ContainerSession) -> None:
+            self._sessions.discard(session)
+            await self._remove(container, is_dead=False)
+
+        session = ContainerSession(container, policy, look_for_death, let_go)
+        self._sessions.add(session)
+        return session
 
     async def aclose(self) -> None:
-        """Discard every container that waits, and wait until all are gone."""
+        """End the sessions, discard every container that waits, and wait until all are gone."""
         with anyio.CancelScope(shield=True):
+            while self._sessions:
+                await self._sessions.pop().close()
             await anyio.to_thread.run_sync(self._close)
 
     def _close(self) -> None:

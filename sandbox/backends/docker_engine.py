@@ -6,7 +6,6 @@ CannotEnforce that says what to do.
 
 import contextlib
 import json
-import os
 import re
 import socket
 import threading
@@ -16,16 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import docker
-import docker.context
 import docker.errors
-import docker.tls
 import requests.exceptions
 
+from sandbox.backends.docker_connection import connect, find_address
 from sandbox.backends.processes import boot_id, owner_name
 from sandbox.errors import CannotEnforce, EngineFault
 
-__all__ = ["LABEL", "LABEL_BOOT", "DockerEngine", "EngineInfo", "find_address", "owner_labels"]
+__all__ = ["LABEL", "LABEL_BOOT", "DockerEngine", "EngineInfo", "owner_labels"]
 
 LABEL: Final = "sandbox-engine.owner"
 """On every container of ours: who made it, as processes.owner_name() says."""
@@ -68,26 +65,6 @@ def owner_labels() -> dict[str, str]:
     return {LABEL: owner_name(), LABEL_BOOT: boot_id()}
 
 
-def find_address() -> str:
-    """Say where the engine is: DOCKER_HOST, the current context, or a socket of this user's."""
-    if address := os.environ.get("DOCKER_HOST"):
-        return address
-    context = docker.context.ContextAPI.get_current_context()
-    address = context.Host if context and context.name != "default" else ""
-    return address or next(filter(_is_there, _usual_places()), _usual_places()[0])
-
-
-def _usual_places() -> list[str]:
-    run = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    docker_places = ("/var/run/docker.sock", f"{run}/docker.sock")
-    podman_places = ("/run/podman/podman.sock", f"{run}/podman/podman.sock")
-    return [f"unix://{place}" for place in (*docker_places, *podman_places)]
-
-
-def _is_there(address: str) -> bool:
-    return os.access(address.removeprefix("unix://"), os.R_OK | os.W_OK)
-
-
 class DockerEngine:
     """One engine. Safe to use from several threads."""
 
@@ -95,10 +72,7 @@ class DockerEngine:
         """Find it. Nothing is asked yet. Raises EngineFault for an address that is none."""
         self.address = address or find_address()
         try:
-            _knock(self.address)
-            self._api: Any = docker.APIClient(
-                base_url=self.address, version="auto", timeout=API_SECONDS, tls=_tls()
-            )
+            self._api = connect(self.address, API_SECONDS)
         except (
             OSError,
             docker.errors.DockerException,
@@ -333,23 +307,6 @@ class Attached:
             response.close()
         self._opened.close()
         self.socket.close()
-
-
-def _knock(address: str) -> None:
-    """Raise OSError if nobody is behind a socket: the library would leave its own open."""
-    path = address.removeprefix("unix://")
-    if path != address:
-        with socket.socket(socket.AF_UNIX) as knocking:
-            knocking.settimeout(API_SECONDS)
-            knocking.connect(path)
-
-
-def _tls() -> Any:
-    folder = os.environ.get("DOCKER_CERT_PATH")
-    if not folder or not os.environ.get("DOCKER_TLS_VERIFY"):
-        return False
-    certificate = (f"{folder}/cert.pem", f"{folder}/key.pem")
-    return docker.tls.TLSConfig(client_cert=certificate, ca_cert=f"{folder}/ca.pem", verify=True)
 
 
 @contextlib.contextmanager

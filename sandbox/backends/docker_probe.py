@@ -69,7 +69,7 @@ def _has_context() -> bool:
 
 
 def _sockets() -> tuple[Path, ...]:
-    """Give the places where docker_engine.find_address() looks too."""
+    """Give the places where docker_connection.find_address() looks too."""
     run = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     places = ("/var/run/docker.sock", f"{run}/docker.sock")
     return tuple(map(Path, (*places, "/run/podman/podman.sock", f"{run}/podman/podman.sock")))

@@ -21,6 +21,7 @@ from sandbox.backends.channels import Channels
 from sandbox.backends.heard import Heard
 from sandbox.backends.last_look import LastLook, prepare_last_look
 from sandbox.backends.limits import backstop_seconds
+from sandbox.backends.live_guest import LiveGuest
 from sandbox.backends.meter import Meter, TreeUsage, parse_usage
 from sandbox.backends.payload import encode_call
 from sandbox.backends.processes import signal_main
@@ -45,7 +46,7 @@ COIN_SECONDS: Final = 0.05
 """So near its deadline a call that used up its processor time counts as late."""
 
 
-class Guest:
+class Guest(LiveGuest):
     """A guest for one call: launch() brings it up, run() gives it the call, close() ends it.
 
     Between launch() and run() it waits, locked down and ready, and may do so for long.
@@ -191,10 +192,6 @@ class Guest:
             return min(self._linger_until, next_look) if not self._group else self._linger_until
         return min(self._deadline(), next_look)
 
-    def _deadline(self) -> float:
-        grace = self._quota.grace_seconds if self._is_asked_to_end else 0.0
-        return self._asked_at + self._quota.wall_seconds + grace
-
     def _keep_time(self) -> None:
         """Act on what is due: a look at the counters, the deadline, the end of what lingers."""
         now = time.monotonic()
@@ -214,13 +211,7 @@ class Guest:
                 if limit != "cpu" or self._deadline() - now > COIN_SECONDS:
                     self._stop(limit)
 
-    def _stop_for_time(self) -> None:
-        """At the deadline ask it to end, if the policy gives grace; then kill."""
-        self._stopped_by = self._stopped_by or "wall"
-        if self._is_asked_to_end or not self._quota.grace_seconds:
-            self._kill()
-            return
-        self._is_asked_to_end = True
+    def _ask_to_end(self) -> None:
         signal_main(self._pidfd, signal.SIGTERM)
 
     def _stop(self, limit: Limit) -> None:

@@ -35,7 +35,7 @@ __all__ = [
     "runner_hash",
 ]
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 """What host and runner must agree on; runners/link.py has the same."""
 HOME: Final = "opt/sandbox"
 PACKAGES: Final = "/opt/packages"

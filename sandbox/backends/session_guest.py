@@ -1,67 +1,36 @@
-"""One guest of a session: it keeps its state, and answers one turn after the other.
-
-What it says is a claim, as with every guest; what the host sees is its death, its counters and its
-clock. A turn over its time is interrupted, and goes alone if the program lets it; else all goes.
-"""
+"""One guest of a session beside the host, and what it shares with its branches."""
 
 import os
-import secrets
 import signal
 import socket
 import stat
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
-import anyio
-
-from sandbox.backends.base import Limit, OnOutput, Sighting
+from sandbox.backends.base import Limit, Sighting
 from sandbox.backends.guest import Guest
 from sandbox.backends.heard import Heard
 from sandbox.backends.limits import backstop_seconds
 from sandbox.backends.meter import Meter
-from sandbox.backends.payload import encode_session, encode_turn
+from sandbox.backends.payload import encode_session
 from sandbox.backends.processes import namespace_of, pid_of, signal_main
 from sandbox.backends.processors import Processors
-from sandbox.backends.waiting import under_way
+from sandbox.backends.session_turns import INTERRUPT_SECONDS, EncodeTurn, SessionTurns
 from sandbox.backends.zygote import Zygote
-from sandbox.call import Call, Command
 from sandbox.collect import Collected, collect_files, read_file, usage
 from sandbox.errors import SessionLost
-from sandbox.wire import MainExited, MainSignaled, NoAnswer, Returned
 
 __all__ = ["SessionGuest"]
 
-INTERRUPT_SECONDS: Final = 0.5
-"""How long a program has to answer an interrupt before all of its session is killed."""
-
-
-TOKEN_BYTES: Final = 8
-EncodeTurn: TypeAlias = Callable[[str], bytes]
-"""Writes a turn with the token that its answer begins with: a late one is not the next turn's."""
 NOTHING_COLLECTED: Final = Collected({}, ())
 
 
-def _as_of_a_command(seen: Sighting, claim: Returned) -> Sighting:
-    """Take the end of a command's process from the session, whose child it was."""
-    code = claim.value
-    if not isinstance(code, int) or not -64 <= code <= 255:
-        return replace(seen, claim=NoAnswer("the end of a command is no exit code"))
-    ended = MainExited(code) if code >= 0 else MainSignaled(-code)
-    return replace(seen, claim=NoAnswer("it was a command"), ended=ended)
-
-
-class SessionGuest(Guest):
+class SessionGuest(SessionTurns, Guest):
     """A guest that was launched and lives until close(): open() once, then turn() after turn()."""
 
     _refused_before: Mapping[Limit, int]
-    _interrupted_at = 0.0
-    _lives_until = 0.0
-    _why_lost = ""
-    _is_closed = False
     _deadlines: dict["SessionGuest", float]
     gone_branches: list[str]
     """Folders of its branches that are closed: it removes them when it is forked next."""
@@ -72,7 +41,6 @@ class SessionGuest(Guest):
         """Make a socket instead of a pipe: descriptors of branches go the other way."""
         self._deadlines = {}
         self.gone_branches = []
-        self._turns = anyio.Lock(fast_acquire=True)
         self._talk, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._channels.adopt_reader(os.dup(self._talk.fileno()), self._take_answer)
         return theirs.detach()
@@ -152,77 +120,19 @@ class SessionGuest(Guest):
         self._channels.send_more(self._payload, encode_session())
         self._rest_now()
 
-    async def turn(self, call: Call, on_output: OnOutput | None) -> Sighting:
-        """Run one call in it. Raises SessionLost if it is gone, EngineFault.
+    @property
+    def _is_gone(self) -> bool:
+        return bool(self._is_reaped or self._is_killed or self._ended or self._fault)
 
-        A caller that is cancelled interrupts the turn; what does not answer that is killed.
-        """
-        seen = await self._ask(partial(encode_turn, call, self._quota), on_output)
-        if seen.lives_on and isinstance(call, Command) and isinstance(seen.claim, Returned):
-            return _as_of_a_command(seen, seen.claim)
-        return seen
-
-    async def _ask(self, encode: EncodeTurn, on_output: OnOutput | None) -> Sighting:
-        """Hand a turn over and see it through."""
-        async with self._turns:
-            return await self._see_through(encode, on_output)
-
-    async def _see_through(self, encode: EncodeTurn, on_output: OnOutput | None) -> Sighting:
-        self._check_lives()
-        self._begin(encode, on_output)
-        try:
-            with under_way():
-                await self._wait_closely()
-                while not (self._heard.is_answered or self.is_over):
-                    await self._step(self._next_moment())
-                    self._keep_time()
-        except BaseException:
-            await self._give_up_turn()
-            raise
-        return await self._end_turn()
-
-    def _check_lives(self) -> None:
-        """Raise SessionLost for a session that is gone, or that spoke unasked."""
-        if self._why_lost:
-            raise SessionLost(self._why_lost)
+    def _hear(self) -> None:
         self._channels.handle()
-        if self._is_reaped or self._is_killed or self._ended or self._fault:
-            self._lose("it ended while it waited: its time was up, or it was killed")
-        elif self._heard.is_answered:
-            self._lose("it answered what nobody had asked")
-        if self._why_lost:
-            self._kill()
-            raise SessionLost(self._why_lost)
 
-    def _check_readable(self) -> None:
-        """Raise SessionLost likewise; while a turn runs its answer is the turn's to take."""
-        if not self._turns.locked():
-            self._check_lives()
-        elif self._why_lost:
-            raise SessionLost(self._why_lost)
-
-    def _lose(self, reason: str) -> None:
-        self._why_lost = self._why_lost or f"the session is lost: {reason}: open another"
-
-    def _begin(self, encode: EncodeTurn, on_output: OnOutput | None) -> None:
-        self._heard.on_output = on_output
-        self._asked_at = time.monotonic()
-        self._ended_at = self._interrupted_at = 0.0
-        self._stopped_by = None
+    def _send_turn(self, body: bytes) -> None:
         self._meter = Meter(self._quota, self._zygote.cpus, self._group, self._pidfd)
         self._meter.count_from_now()
         self._refused_before = self._group.refusals() if self._group else {}
         self._let_live(backstop_seconds(self._quota) + INTERRUPT_SECONDS)
-        self._heard.token = token = secrets.token_hex(TOKEN_BYTES)
-        self._channels.send_more(self._payload, encode(token))
-
-    def _deadline(self) -> float:
-        if self._interrupted_at:
-            return self._interrupted_at + INTERRUPT_SECONDS
-        return min(self._asked_at + self._quota.wall_seconds, self._lives_until)
-
-    def _stop_for_time(self) -> None:
-        self._interrupt("wall")
+        self._channels.send_more(self._payload, body)
 
     def _stop(self, limit: Limit) -> None:
         """End the turn for a limit: for time it alone, where that can be, else all."""
@@ -231,49 +141,13 @@ class SessionGuest(Guest):
         else:
             super()._stop(limit)
 
-    def _interrupt(self, limit: Limit | None) -> None:
-        """Interrupt the turn, and a moment later kill what did not answer."""
-        self._stopped_by = self._stopped_by or limit
-        if not self._interrupted_at:
-            self._interrupted_at = time.monotonic()
-            self._send_interrupt()
-        elif time.monotonic() >= self._deadline():
-            self._kill()
-
     def _send_interrupt(self) -> None:
         signal_main(self._pidfd, signal.SIGINT)
 
-    async def _give_up_turn(self) -> None:
-        """End a turn whose caller went: it alone, if it answers soon enough."""
-        self._heard.hush()
-        with anyio.CancelScope(shield=True):
-            self._interrupt(None)
-            with suppress(Exception), anyio.move_on_after(INTERRUPT_SECONDS):
-                while not (self._heard.is_answered or self.is_over):
-                    await self._step(self._deadline())
-            if self._heard.is_answered and not self._heard.is_broken and not self.is_over:
-                self._rest_now()
-                return
-            self._lose("a turn was given up and did not end")
-            self._kill()
-
-    async def _end_turn(self) -> Sighting:
-        """Say what was seen of a turn; without an answer to it nothing of the session is left."""
-        answered_at = time.monotonic()
-        self._channels.handle()  # what was written before the answer is there
-        lives_on = self._heard.is_answered and not self._heard.is_broken and not self.is_over
-        lives_on = lives_on and not self._is_killed and answered_at < self._lives_until
-        if lives_on:
-            self._ended_at = answered_at
-        else:
-            self._lose("its last turn took it along")
-            await self._end_all()
-        seen = self._turn_sighting(lives_on=lives_on)
-        self._rest_now()
-        return seen
+    async def _hear_the_rest(self) -> None:
+        self._channels.handle()
 
     async def _end_all(self) -> None:
-        """Kill what is left; the verdict waits for the last death."""
         self._kill()
         while not self._is_reaped:
             await self._step(self._last_moment())
@@ -302,24 +176,13 @@ class SessionGuest(Guest):
 
         return await fork_session(self)
 
-    async def close(self) -> None:
-        """Kill it and its branches, wait until the last process is dead, give everything back."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._lose("it was closed")
-        self._kill()
-        with anyio.CancelScope(shield=True):
-            async with self._turns:  # a turn that runs ends with it, and leaves the pipes alone
-                await self._close()
-
     async def _close(self) -> None:
         for branch in [each for each in self._deadlines if each is not self]:
             await branch.close()
         on_close, self.on_close = self.on_close, None
         if on_close:
             on_close(self)
-        await super().close()
+        await Guest.close(self)
 
     def _give_back(self) -> None:
         super()._give_back()

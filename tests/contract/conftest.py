@@ -137,7 +137,7 @@ def kept(look: BelongingsNow, cold: Belongings, processes: int) -> Belongings:
 
 def when_warm(look: BelongingsNow, warm_up: Callable[[], object]) -> Belongings:
     """Warm a new sandbox up and wait for all that it keeps ready for its next call."""
-    before = look()
+    before = settled(look)
     warm_up()
     return wait_for(look, is_warm(before))
 

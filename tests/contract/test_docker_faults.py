@@ -18,7 +18,7 @@ from sandbox import AsyncSandbox, CannotEnforce, EngineFault, Sandbox
 from sandbox.backends import image_build
 from sandbox.backends.docker import DockerBackend
 from sandbox.backends.docker_engine import DockerEngine
-from sandbox.backends.image_build import runner_archive, runner_hash
+from sandbox.backends.image_build import WIRE_VERSION, runner_archive, runner_hash
 from sandbox.backends.images import OWN_PYTHON
 from sandbox.result import Result
 from sandbox.shipped import RUNNERS
@@ -239,14 +239,15 @@ def lying_image(
     """An image whose labels are ours and whose runner speaks another version of the wire."""
     name = "sandbox-engine-test/lying:1"
     changes = (
-        *("LABEL sandbox-engine.wire=1", f"LABEL sandbox-engine.runner={runner_hash()}"),
+        f"LABEL sandbox-engine.wire={WIRE_VERSION}",
+        f"LABEL sandbox-engine.runner={runner_hash()}",
         "LABEL sandbox-engine.packages=",
         f'LABEL sandbox-engine.python="{" ".join(OWN_PYTHON)}"',
     )
     for file in RUNNERS.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     link = tmp_path / "link.py"
-    link.write_text(link.read_text().replace("WIRE_VERSION = 1", "WIRE_VERSION = 99"))
+    link.write_text(link.read_text().replace(f"WIRE_VERSION = {WIRE_VERSION}", "WIRE_VERSION = 99"))
     monkeypatch.setattr(image_build, "RUNNERS", tmp_path)
     with runner_archive(with_interpreter=True) as archive:
         changed = tmp_path / "lying.tar"

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import AsyncSandbox, Sandbox, SessionLost
 from sandbox.session import AsyncSession
-from tests.contract.conftest import BelongingsNow, NewBackend, wait_for
+from tests.contract.conftest import BelongingsNow, NewBackend, settled, wait_for
 
 pytestmark = pytest.mark.differs(
     "watchdog",
@@ -59,7 +59,7 @@ def after(new_backend: NewBackend, look: BelongingsNow, loop: str, act: Act) -> 
             except SessionLost:
                 return "lost"
 
-    before = look()
+    before = settled(look)
     value = anyio.run(test, backend=loop)
     return value, wait_for(look, before.__eq__) == before
 

@@ -18,6 +18,7 @@ from tests.contract.conftest import (
     NewBackend,
     groups_of,
     kept,
+    settled,
     wait_for,
 )
 from tests.contract.engines import wait_until
@@ -116,7 +117,7 @@ each_act = pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
 def test_closed_branches_leave_nothing_in_a_session_that_goes_on(
     new_backend: NewBackend, belongings: BelongingsNow, act: Callable[[Session], object]
 ) -> None:
-    cold = belongings()
+    cold = settled(belongings)
     with short(new_backend) as box, box.session() as session:
         session.run("x = 42").unwrap()
         before = kept(belongings, cold, KEPT_PROCESSES)
@@ -130,7 +131,7 @@ def test_closed_branches_leave_nothing_in_a_session_that_goes_on(
 def test_a_sandbox_closed_after_branches_leaves_nothing_at_all(
     new_backend: NewBackend, belongings: BelongingsNow, act: Callable[[Session], object]
 ) -> None:
-    before = belongings()
+    before = settled(belongings)
     with short(new_backend) as box, box.session() as session:
         act(session)
 
@@ -149,11 +150,11 @@ UNCLOSED: dict[str, Callable[[Session], object]] = {
 def test_branches_that_nobody_closed_are_closed_with_their_session(
     new_backend: NewBackend, belongings: BelongingsNow, act: Callable[[Session], object]
 ) -> None:
-    cold = belongings()
+    cold = settled(belongings)
     with short(new_backend) as box:
         with box.session() as session:
             session.run("x = 42").unwrap()
-        before = wait_for(belongings, lambda seen: seen.processes - cold.processes == 4)
+        before = kept(belongings, cold, 4)
         with box.session() as session:
             act(session)
 
@@ -195,7 +196,7 @@ def test_what_a_branch_left_running_is_dead_when_it_is_closed(box: Sandbox) -> N
 def test_fifty_branches_in_a_row_leave_nothing(
     new_backend: NewBackend, belongings: BelongingsNow
 ) -> None:
-    cold = belongings()
+    cold = settled(belongings)
     with short(new_backend) as box, box.session() as session:
         session.run("x = 42").unwrap()
         before = kept(belongings, cold, KEPT_PROCESSES)

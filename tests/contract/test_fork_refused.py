@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox import CannotEnforce, Sandbox
-from tests.contract.conftest import BelongingsNow, NewBackend, wait_for
+from tests.contract.conftest import BelongingsNow, NewBackend, kept, settled, wait_for
 
 pytestmark = pytest.mark.differs(
     "cgroup", "docker", "gvisor", reason="sessions are forked, or not even opened"
@@ -32,10 +32,10 @@ def test_a_refused_session_goes_on(box: Sandbox) -> None:
 
 
 def test_a_refused_fork_leaves_nothing(new_backend: NewBackend, belongings: BelongingsNow) -> None:
-    cold = belongings()
+    cold = settled(belongings)
     with Sandbox(backend=new_backend()) as box, box.session() as session:
         session.run("1").unwrap()
-        before = wait_for(belongings, lambda s: s.processes - cold.processes == KEPT_PROCESSES)
+        before = kept(belongings, cold, KEPT_PROCESSES)
         with pytest.raises(CannotEnforce):
             session.fork(3)
 

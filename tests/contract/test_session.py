@@ -13,9 +13,6 @@ from sandbox.session import Session
 from tests.conftest import SandboxFor
 from tests.contract.conftest import NewBackend
 
-pytestmark = pytest.mark.differs(
-    "docker", "gvisor", reason="sessions are for subprocess guests: see test_docker.py"
-)
 each_loop = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 
 
@@ -305,6 +302,7 @@ def test_turns_of_two_tasks_run_one_at_a_time(new_backend: NewBackend, loop: str
     anyio.run(test, backend=loop)
 
 
+@pytest.mark.differs("gvisor", reason="fifty kernels of its own are too much for two processors")
 @pytest.mark.slow
 def test_fifty_sessions_at_once_all_answer(new_backend: NewBackend) -> None:
     async def test() -> None:
@@ -331,6 +329,7 @@ def test_fifty_sessions_at_once_all_answer(new_backend: NewBackend) -> None:
     anyio.run(test)
 
 
+@pytest.mark.differs("docker", "gvisor", reason="they are for forks, which containers have not")
 def test_large_objects_lie_in_huge_pages_where_the_host_gives_them(
     sandbox_for: SandboxFor,
 ) -> None:

@@ -9,10 +9,6 @@ from sandbox.result import Result
 from sandbox.session import Session
 from tests.conftest import SandboxFor
 
-pytestmark = pytest.mark.differs(
-    "docker", "gvisor", reason="sessions are for subprocess guests: see test_docker.py"
-)
-
 
 @pytest.fixture
 def turns(box: Sandbox) -> Generator[Session]:

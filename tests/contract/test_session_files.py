@@ -10,10 +10,6 @@ from sandbox.policy import MIB
 from sandbox.session import Session
 from tests.conftest import SandboxFor
 
-pytestmark = pytest.mark.differs(
-    "docker", "gvisor", reason="sessions are for subprocess guests: see test_docker.py"
-)
-
 
 @pytest.fixture
 def turns(box: Sandbox) -> Generator[Session]:

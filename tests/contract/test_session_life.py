@@ -15,10 +15,10 @@ from tests.conftest import SandboxFor
 from tests.contract.conftest import NewBackend
 from tests.contract.engines import wait_until
 
-pytestmark = pytest.mark.differs(
-    "docker", "gvisor", reason="sessions are for subprocess guests: see test_docker.py"
-)
 each_loop = pytest.mark.parametrize("loop", ["asyncio", "trio"])
+
+
+unseen = pytest.mark.differs("gvisor", reason="no process in it is one of the host's")
 
 
 def process_of(session: Session) -> psutil.Process:
@@ -38,6 +38,7 @@ def is_dead(process: psutil.Process) -> bool:
 LIVES: dict[str, dict[str, object]] = {"idle": {"idle_seconds": 0.3}, "life": {"life_seconds": 0.3}}
 
 
+@unseen
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", LIVES.values(), ids=LIVES.keys())
 def test_a_session_that_is_left_alone_dies_by_itself(
@@ -47,6 +48,7 @@ def test_a_session_that_is_left_alone_dies_by_itself(
         assert is_dead(process_of(session))
 
 
+@unseen
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", LIVES.values(), ids=LIVES.keys())
 def test_a_session_whose_time_was_up_is_lost(
@@ -228,6 +230,10 @@ def test_a_session_that_waits_keeps_no_place(new_backend: NewBackend) -> None:
 
 # Ended by others
 
+of_the_zygote = pytest.mark.differs(
+    "docker", "gvisor", reason="no keeper, no zygote: see test_docker_sessions.py"
+)
+
 
 def processes_of_ours() -> set[psutil.Process]:
     """Give the keepers that this process has now."""
@@ -244,6 +250,7 @@ def strike(keepers: set[psutil.Process], who: int) -> None:
     os.close(death)
 
 
+@of_the_zygote
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_the_end_of_a_process_of_ours_in_mid_turn_is_our_fault(
     new_backend: NewBackend, who: int
@@ -262,6 +269,7 @@ def test_the_end_of_a_process_of_ours_in_mid_turn_is_our_fault(
         assert caught.value.started in {"yes", "unknown"}
 
 
+@of_the_zygote
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_a_session_is_lost_with_a_process_of_ours(new_backend: NewBackend, who: int) -> None:
     before = processes_of_ours()
@@ -271,6 +279,7 @@ def test_a_session_is_lost_with_a_process_of_ours(new_backend: NewBackend, who: 
         assert wait_until(lambda: is_lost(session))
 
 
+@of_the_zygote
 @pytest.mark.parametrize("who", [0, 1], ids=["keeper", "zygote"])
 def test_a_new_session_works_after_the_end_of_a_process_of_ours(
     new_backend: NewBackend, who: int
@@ -285,6 +294,7 @@ def test_a_new_session_works_after_the_end_of_a_process_of_ours(
             assert session.run("42").value == 42
 
 
+@unseen
 def test_a_session_that_was_killed_while_it_waited_is_lost(box: Sandbox) -> None:
     with box.session() as session:
         process = process_of(session)

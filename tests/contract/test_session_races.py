@@ -8,8 +8,6 @@ from sandbox.policy import MIB
 from tests.conftest import SandboxFor
 from tests.contract.conftest import BelongingsNow, NewBackend, settled, wait_for
 
-pytestmark = pytest.mark.differs("docker", "gvisor", reason="sessions are for subprocess guests")
-
 each_loop = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 FORKS = ["import os\nos.fork()\n'stale'", "import os, sys\nif not os.fork(): sys.exit()\n'stale'"]
 

@@ -12,6 +12,7 @@ from tests.contract.conftest import (
     BelongingsNow,
     NewBackend,
     is_warm,
+    settled,
     wait_for,
     when_warm,
 )
@@ -242,7 +243,7 @@ def test_cancelling_the_task_kills_the_call(
 
 async def warm(box: AsyncSandbox, look: BelongingsNow) -> Belongings:
     """Warm a new sandbox up; give what is there with the guest that it keeps ready."""
-    cold = look()
+    cold = await to_thread.run_sync(settled, look)
     await box.run("1")
     return await to_thread.run_sync(wait_for, look, is_warm(cold))
 

@@ -102,7 +102,7 @@ def test_our_runner_is_started_by_the_interpreter_that_the_label_names() -> None
     assert taken(PaperEngine(theirs=OURS)).command == ("/usr/bin/python3", "-I", "-S")
 
 
-@pytest.mark.parametrize("version", ["0", "2", "", "1.0", "one"])
+@pytest.mark.parametrize("version", ["0", "1", str(WIRE_VERSION + 1), "", "2.0", "two"])
 def test_an_image_that_speaks_another_version_of_the_wire_is_refused(version: str) -> None:
     with pytest.raises(CannotEnforce, match="sandbox images build"):
         taken(PaperEngine(theirs=OURS | {"sandbox-engine.wire": version}))
@@ -311,7 +311,7 @@ def test_a_change_of_the_runner_changes_its_hash(
     before = runner_hash()
     for file in RUNNERS.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "link.py").write_text("WIRE_VERSION = 2\n")
+    (tmp_path / "link.py").write_text(f"WIRE_VERSION = {WIRE_VERSION + 1}\n")
     monkeypatch.setattr(image_build, "RUNNERS", tmp_path)
 
     assert runner_hash() != before

@@ -22,7 +22,9 @@ from sandbox.wire_container import (
     FileLeft,
     Hello,
     Output,
+    Piece,
     Ready,
+    Shown,
 )
 
 STDOUT, STDERR = 1, 2
@@ -64,6 +66,8 @@ KINDS: dict[str, tuple[int, bytes, Event]] = {
     "left out": (LEFT_OUT, NAMED + b"a fifo", FileLeft(b"a/b", "a fifo")),
     "done": (10, b"1", Done()),
     "fault": (11, b"no Landlock", Fault("no Landlock")),
+    "piece": (12, b"\xff\x00", Piece(b"\xff\x00")),
+    "shown": (13, b"", Shown()),
 }
 ALL_FRAMES = [(kind, body) for kind, body, _ in KINDS.values()]
 
@@ -136,7 +140,7 @@ def test_a_stderr_between_two_halves_of_a_frame_does_not_break_it() -> None:
 
 REFUSED = {
     "kind 0": frame(0, b"x"),
-    "kind 12": frame(12, b"x"),
+    "kind 14": frame(14, b"x"),
     "kind 255": frame(255, b""),
     "a greeting that is no JSON": frame(HELLO, b"hello"),
     "a greeting that is a list": frame(HELLO, b"[]"),
