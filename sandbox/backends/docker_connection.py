@@ -35,7 +35,7 @@ def _is_there(address: str) -> bool:
     return os.access(address.removeprefix("unix://"), os.R_OK | os.W_OK)
 
 
-def connect(address: str, answer_seconds: float) -> Any:
+def connect(address: str, answer_seconds: int) -> Any:
     """Give the docker library's client. Raises what it raises, and OSError.
 
     answer_seconds: how long each request waits for what comes next of its answer.

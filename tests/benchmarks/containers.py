@@ -22,6 +22,7 @@ from tests.benchmarks.names import DOCKER_RUN, IDLE_CONTAINER
 from tests.benchmarks.peers import CONTAINERS, as_source
 from tests.benchmarks.rows import Row
 from tests.benchmarks.subjects import (
+    FEW,
     Act,
     Choice,
     Rounds,
@@ -83,9 +84,14 @@ def container_sources(runtimes: Collection[str], python: Path) -> Iterator[Sourc
 
 def _ours(runtime: str) -> Iterator[Source]:
     where = "docker" if runtime == "runc" else "docker, gVisor"
-    waits, started, late = (
+    waits, started, turn, late = (
         f"ours, {where}, {what}"
-        for what in ("container waits", "container started for it", "late after a deadline")
+        for what in (
+            "container waits",
+            "container started for it",
+            "session call",
+            "late after a deadline",
+        )
     )
     opener = partial(_calls, waits, runtime, WARM)
     yield Source(
@@ -96,6 +102,7 @@ def _ours(runtime: str) -> Iterator[Source]:
         leaves_out=_without(runtime),
     )
     yield Source(names=(started,), open=partial(_calls, started, runtime, 0))
+    yield Source(names=(turn,), open=partial(_turns, turn, runtime), repeats=FEW)
     yield Source(names=(late,), open=partial(_late, late, runtime))
     if runtime == "runsc":
         name = f"{DOCKER_RUN}, gVisor"
@@ -131,6 +138,17 @@ async def _calls(name: str, runtime: str, warm: int) -> AsyncGenerator[Act]:
     async with AsyncSandbox(backend=_backend(runtime, warm)) as box:
         await call(box)
         yield one(name, partial(call, box))
+
+
+@asynccontextmanager
+async def _turns(name: str, runtime: str) -> AsyncGenerator[Act]:
+    async with AsyncSandbox(backend=_backend(runtime, 0)) as box, box.session() as session:
+
+        async def run() -> None:
+            (await session.run("1")).unwrap()
+
+        await run()
+        yield one(name, run)
 
 
 @asynccontextmanager
