@@ -126,11 +126,8 @@ class Call:
 
     def run(self, payload: bytes) -> None:
         """Start it, see it through, and say all that is to be said of it."""
-        # Should the host not even read what is said to it, and every write wait for ever.
-        last_seconds = self._configuration["deadline_seconds"] + self._configuration["last_seconds"]
-        self._end_at = time.monotonic() + last_seconds
         signal.signal(signal.SIGALRM, self._end)
-        signal.setitimer(signal.ITIMER_REAL, last_seconds)
+        self._end_after(self._kill_at)
         self._start(payload)
         while not self._is_over:
             self._turn()
@@ -304,6 +301,14 @@ class Call:
             self._look()
         self._is_ending = True
         self._kill_at = min(self._kill_at, time.monotonic() + STRAGGLER_SECONDS)
+
+    def _end_after(self, moment: float) -> None:
+        """End by itself so long after a deadline, should the host not even read what is said to it.
+
+        Every write then waits for ever.
+        """
+        self._end_at = moment + self._configuration["last_seconds"]
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, self._end_at - time.monotonic()))
 
     def _end(self, _number: int, _frame: object) -> None:
         """End, and with this everything in the container; not when the guest sends the signal."""

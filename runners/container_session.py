@@ -74,6 +74,7 @@ class Session(container.Call):
     def _live_for(self, seconds: float) -> None:
         if not self._is_ending:
             self._kill_at = min(time.monotonic() + seconds, self._lives_until)
+            self._end_after(self._kill_at)
 
     def _stop(self, limit: str) -> None:
         """End the turn for a limit: for time it alone, where that can be, else all."""

@@ -8,6 +8,7 @@ import select
 import ssl
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from typing import Final, get_args
 
@@ -78,6 +79,7 @@ class ContainerCall(LiveGuest):
         self._ended: InitReport | None = None
         self._report: ContainerReport | None = None
         self._fault = ""
+        self._events = deque[Event]()
         self._files: dict[str, bytes] = {}
         self._left_out: list[LeftOutFile] = []
         self._room_bytes = policy.quota.returned_bytes
@@ -192,12 +194,12 @@ class ContainerCall(LiveGuest):
 
     def _take(self, chunk: bytes) -> None:
         try:
-            events = self._container.reader.feed(chunk)
+            self._events.extend(self._container.reader.feed(chunk))
         except Malformed as reason:
             self._fault = f"PID 1 of a container cannot be understood: {reason}"
             return
-        for event in events:
-            self._take_event(event)
+        while self._events:  # in this order, also where who is told of one has more read
+            self._take_event(self._events.popleft())
 
     def _take_event(self, event: Event) -> None:
         match event:

@@ -40,7 +40,7 @@ __all__ = ["ContainerSession"]
 
 SHOW_SECONDS: Final = 10.0
 """How long PID 1 has to hand over the files of a session."""
-REST_SECONDS: Final = 2.0
+REST_SECONDS: Final = 10.0
 """How long it has to tell what a turn used."""
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,8 @@ from sandbox.result import Enforced
 from sandbox.wire_container import Hello
 
 __all__ = ["DockerBackend"]
+
+T = TypeVar("T")
 
 DEFAULT_WARM: Final = 2
 _REFERENCE: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}")
@@ -84,6 +86,7 @@ class DockerBackend:
         self._images: dict[Runtime, Image] = {}
         self._kinds: dict[tuple[str, bool], _Kind] = {}
         self._sessions: set[ContainerSession] = set()
+        self._is_closing = False
         self._turns = count()
 
     @property
@@ -148,7 +151,7 @@ class DockerBackend:
         begun = time.monotonic()
         kind = await self._kind(policy)
         container = await self._take(policy.fingerprint, kind)
-        performed = ContainerCall(container, policy)
+        performed = self._take_over(container, partial(ContainerCall, container, policy))
         is_quiet_end = False
         try:
             performed.start(call, on_output, on_partial)
@@ -175,6 +178,15 @@ class DockerBackend:
             made.add_done_callback(self._discard)
             raise
         return made.result()
+
+    def _take_over(self, container: Container, make: Callable[[], T]) -> T:
+        """Make what sees a container through; leave none where this host is out of descriptors."""
+        try:
+            return make()
+        except OSError as fault:
+            self._stock.submit(container.discard)
+            message = f"a container cannot be listened to: {fault}"
+            raise EngineFault(message) from fault
 
     def _discard(self, made: Future[Container]) -> None:
         """Have a container removed that nobody waits for any more."""
@@ -280,7 +292,8 @@ class DockerBackend:
     async def open_session(self, policy: Policy) -> BackendSession:
         """Start a session in a container of its own. Raises EngineFault, CannotEnforce."""
         kind = await self._kind(policy, is_for_sessions=True)
-        container = await self._start_now(kind)
+        key = f"{policy.fingerprint} for sessions"
+        container = await self._take(key, kind)
         runtime = kind.plan.runtime
 
         async def look_for_death(session: ContainerSession) -> bool:
@@ -289,13 +302,17 @@ class DockerBackend:
         async def let_go(session: ContainerSession) -> None:
             self._sessions.discard(session)
             await self._remove(container, is_dead=False)
+            if not self._is_closing:
+                self._stock.refill(key, partial(self._start, kind))
 
-        session = ContainerSession(container, policy, look_for_death, let_go)
+        make = partial(ContainerSession, container, policy, look_for_death, let_go)
+        session = self._take_over(container, make)
         self._sessions.add(session)
         return session
 
     async def aclose(self) -> None:
         """End the sessions, discard every container that waits, and wait until all are gone."""
+        self._is_closing = True
         with anyio.CancelScope(shield=True):
             while self._sessions:
                 await self._sessions.pop().close()

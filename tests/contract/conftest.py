@@ -116,7 +116,7 @@ def wait_for(look: BelongingsNow, is_there: Callable[[Belongings], bool]) -> Bel
     return seen
 
 
-def settled(look: BelongingsNow) -> Belongings:
+def settled(look: BelongingsNow, seconds: float = DEATH_OF_A_GUEST) -> Belongings:
     """Look until nothing changes any more: other sandboxes may clear away behind their calls."""
     last, since = look(), time.monotonic()
 
@@ -124,7 +124,7 @@ def settled(look: BelongingsNow) -> Belongings:
         nonlocal last, since
         if seen != last:
             last, since = seen, time.monotonic()
-        return time.monotonic() - since > DEATH_OF_A_GUEST
+        return time.monotonic() - since > seconds
 
     return wait_for(look, is_steady)
 

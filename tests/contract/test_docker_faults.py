@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 
 from sandbox import AsyncSandbox, CannotEnforce, EngineFault, Sandbox
@@ -377,3 +378,14 @@ def test_a_fault_of_the_engine_while_others_run_ends_one_call_only(yard: Yard) -
 
     ended = anyio.run(calls)
     assert sorted(map(str, ended)) in (["42", "42", "no"], ["42", "42", "yes"])
+
+
+def test_requests_share_their_connections() -> None:
+    """The library would keep one for each address, and close the oldest of 25 that are in use."""
+    with closing(DockerEngine()) as engine:
+        engine.inspect("0" * 64)
+        before = psutil.Process().num_fds()
+        for number in range(40):
+            engine.inspect(f"{number:064x}")
+
+        assert psutil.Process().num_fds() <= before + 1

@@ -182,6 +182,38 @@ def test_a_session_ends_with_its_host(yard: Yard, phase: str) -> None:
     assert (before, wait_until(lambda: yard.ids() == [])) == (1, True)
 
 
+@pytest.mark.slow
+def test_a_session_that_floods_while_nobody_listens_ends_with_its_idle_time(
+    yard: Yard, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PID 1 waits in a write then, and looks at no clock."""
+    monkeypatch.setattr("sandbox.backends.container_view.LAST_SECONDS", 1.0)
+    flood = "import os, threading\ndef f():\n    while True: os.write(1, bytes(1 << 16))"
+    policy = yard.policy(idle_seconds=1.0, life_seconds=600.0, output_bytes=MIB)
+    with Sandbox(policy, backend=DockerBackend(warm=0, runtime=runtime)) as box:
+        session = box.session().__enter__()
+        session.run(f"{flood}\nthreading.Timer(0.2, f).start()").unwrap()
+
+        assert (len(yard.ids()), wait_until(lambda: yard.ids() == [])) == (1, True)
+
+
+@pytest.mark.parametrize("what", ["call", "session"])
+def test_a_host_without_descriptors_leaves_no_container(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with Sandbox(yard.policy(), backend=DockerBackend(warm=0)) as box:
+        box.run("1")
+        monkeypatch.setattr("sandbox.backends.container.select.epoll", refuse)
+        with pytest.raises(EngineFault, match="Too many open files"):
+            box.run("1") if what == "call" else box.session().__enter__()
+        monkeypatch.undo()
+
+        assert wait_until(lambda: yard.ids() == [])
+
+
 # Its files, which PID 1 reads while the guest lives
 
 
@@ -212,6 +244,26 @@ async def read_for_a_while(session: AsyncSession, read: list[bytes]) -> None:
     for _ in range(80):
         read.append(session.get("note"))
         await anyio.sleep(0.01)
+
+
+def test_who_is_told_of_output_may_read_files(yard: Yard, runtime: Runtime) -> None:
+    """All that comes next is read then, in the midst of what was read before."""
+
+    async def test() -> tuple[list[bytes], Result]:
+        backend, read = DockerBackend(warm=0, runtime=runtime), list[bytes]()
+        async with AsyncSandbox(yard.policy(), backend=backend) as box, box.session() as session:
+
+            def listen(_stream: str, _chunk: bytes) -> None:
+                read.append(session.get("note"))
+
+            await session.put("note", "text")
+            program = "for number in range(20): print(number)\n[*range(9999)]"
+            return read, await session.run(program, on_output=listen)
+
+    read, result = anyio.run(test)
+
+    assert (set(read), result.value) == ({b"text"}, [*range(9999)])
+    assert result.stdout.split() == [str(number) for number in range(20)]
 
 
 @pytest.mark.slow

@@ -12,10 +12,13 @@ import pytest
 
 import sandbox
 from sandbox import Policy, Sandbox
+from sandbox.backends.docker import DEFAULT_WARM
 from sandbox.backends.processes import start_time
 from sandbox.session import Session
 from tests.conftest import SandboxFor
 from tests.contract.conftest import (
+    DEATH_OF_A_CONTAINER,
+    Belongings,
     BelongingsNow,
     NewBackend,
     groups_of,
@@ -26,7 +29,7 @@ from tests.contract.conftest import (
 
 CHECKOUT = Path(sandbox.__file__).parents[1]
 KEPT_PROCESSES = 4
-"""Keeper, zygote, and the two of the guest that waits for the next session; of a container none."""
+"""Keeper, zygote, and the two of the guest that waits for the next session."""
 
 TURNS: dict[str, Callable[[Session], object]] = {
     "none": lambda session: session.policy,
@@ -66,10 +69,21 @@ def short(new_backend: NewBackend) -> Sandbox:
     return Sandbox(policy, backend=new_backend())
 
 
+KeptNow = Callable[[Belongings, int], Belongings]
+
+
 @pytest.fixture
-def kept_processes(mechanism: str) -> int:
-    """How many processes a sandbox keeps for its next session."""
-    return 0 if mechanism in {"docker", "gvisor"} else KEPT_PROCESSES
+def kept_now(mechanism: str, belongings: BelongingsNow) -> KeptNow:
+    """Wait for what a sandbox keeps for the next session while so many are open."""
+
+    def wait(cold: Belongings, open_sessions: int) -> Belongings:
+        if mechanism not in {"docker", "gvisor"}:
+            return kept(belongings, cold, KEPT_PROCESSES + 2 * open_sessions)
+        containers = open_sessions or DEFAULT_WARM  # they are started when one is closed
+        wait_for(belongings, lambda seen: seen.containers - cold.containers == containers)
+        return settled(belongings, DEATH_OF_A_CONTAINER)
+
+    return wait
 
 
 def take(box: Sandbox, turn: Callable[[Session], object]) -> None:
@@ -83,13 +97,13 @@ def take(box: Sandbox, turn: Callable[[Session], object]) -> None:
 def test_a_closed_session_leaves_nothing_of_it(
     new_backend: NewBackend,
     belongings: BelongingsNow,
-    kept_processes: int,
+    kept_now: KeptNow,
     turn: Callable[[Session], object],
 ) -> None:
     cold = settled(belongings)
     with short(new_backend) as box:
         take(box, TURNS["a value"])
-        before = kept(belongings, cold, kept_processes)
+        before = kept_now(cold, 0)
         take(box, turn)
 
         assert wait_for(belongings, before.__eq__) == before
@@ -109,12 +123,12 @@ def test_a_sandbox_closed_after_its_session_leaves_nothing_at_all(
 
 @pytest.mark.slow
 def test_fifty_sessions_in_a_row_leave_nothing(
-    new_backend: NewBackend, belongings: BelongingsNow, kept_processes: int
+    new_backend: NewBackend, belongings: BelongingsNow, kept_now: KeptNow
 ) -> None:
     cold = settled(belongings)
     with short(new_backend) as box:
         take(box, TURNS["a value"])
-        before = kept(belongings, cold, kept_processes)
+        before = kept_now(cold, 0)
         for _ in range(50):
             take(box, TURNS["a value"])
 
@@ -123,12 +137,12 @@ def test_fifty_sessions_in_a_row_leave_nothing(
 
 @pytest.mark.slow
 def test_two_hundred_turns_leave_nothing(
-    new_backend: NewBackend, belongings: BelongingsNow, kept_processes: int
+    new_backend: NewBackend, belongings: BelongingsNow, kept_now: KeptNow
 ) -> None:
     cold = settled(belongings)
     with short(new_backend) as box, box.session() as session:
         session.run("1")
-        before = kept(belongings, cold, kept_processes and kept_processes + 2)
+        before = kept_now(cold, 1)
         for number in range(200):
             session.run(f"{number}")
 
