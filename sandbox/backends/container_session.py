@@ -8,6 +8,7 @@ import os
 import re
 import select
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -34,7 +35,7 @@ from sandbox.call import Call
 from sandbox.errors import CannotEnforce, EngineFault, SessionLost
 from sandbox.policy import Policy
 from sandbox.wire import InitReport
-from sandbox.wire_container import Event, Piece, Shown
+from sandbox.wire_container import Answered, Event, Output, Piece, Shown
 
 __all__ = ["ContainerSession"]
 
@@ -61,8 +62,10 @@ class ContainerSession(SessionTurns, ContainerCall):
         self._look_for_death = look_for_death
         self._let_go = let_go
         self._is_out_of_memory = False
-        self._is_shown = False
+        self._awaits_files = False
         self._found = bytearray()
+        self._later = deque[Event]()
+        self._taking = 0
         # A task may wait for the container while another has read what it said.
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._news, select.EPOLLIN)
@@ -124,12 +127,9 @@ class ContainerSession(SessionTurns, ContainerCall):
         self._heard = Heard(self._quota)
 
     async def _close(self) -> None:
-        try:
-            await self._let_go(self)
-        finally:
-            self.give_back()
-            with suppress(OSError):
-                os.close(self._news)
+        self.give_back()  # first: an engine that cannot get rid of output waits for its reader
+        os.close(self._news)
+        await self._let_go(self)
 
     # Its files
 
@@ -152,33 +152,53 @@ class ContainerSession(SessionTurns, ContainerCall):
         return found
 
     def _show(self, order: int, body: bytes = b"1") -> None:
-        """Ask PID 1 and wait, though a turn runs whose task waits as well."""
+        """Ask PID 1 and wait, though a turn runs whose task waits as well.
+
+        What the guest says meanwhile is taken afterwards: who is told of it may ask for files too.
+        """
         self._check_readable()
-        self._is_shown = False
+        self._awaits_files = True
         self._files.clear()
         self._left_out.clear()
         self._found.clear()
         self._send(order, body)
-        ready, deadline = select.poll(), time.monotonic() + SHOW_SECONDS
-        ready.register(self._poll.fileno(), select.POLLIN)
-        while not self._is_shown and not self.is_over and time.monotonic() < deadline:
-            ready.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            self._handle()
+        self._wait_for_files(time.monotonic() + SHOW_SECONDS)
+        is_missing, self._awaits_files = self._awaits_files, False
+        self._events.extendleft(reversed(self._later))
+        self._later.clear()
+        if not self._taking:
+            self._take(b"")
         os.eventfd_write(self._news, 1)
-        if not self._is_shown:
+        if is_missing:
             self._lose(ENDED if self.is_over else "it did not hand over its files")
             self._kill()
             raise SessionLost(self._why_lost)
+
+    def _wait_for_files(self, deadline: float) -> None:
+        ready = select.poll()
+        ready.register(self._poll.fileno(), select.POLLIN)
+        while self._awaits_files and not self.is_over and time.monotonic() < deadline:
+            ready.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            self._handle()
 
     def _handle(self) -> None:
         with suppress(BlockingIOError):
             os.eventfd_read(self._news)
         super()._handle()
 
+    def _take(self, chunk: bytes) -> None:
+        self._taking += 1
+        try:
+            super()._take(chunk)
+        finally:
+            self._taking -= 1
+
     def _take_event(self, event: Event) -> None:
         match event:
             case Shown():
-                self._is_shown = True
+                self._awaits_files = False
+            case Output() | Answered() if self._awaits_files:
+                self._later.append(event)
             case Piece(content=content) if len(self._found) < self._quota.disk_bytes:
                 self._found += content
             case _:

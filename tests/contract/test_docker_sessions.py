@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 
 import sandbox
@@ -186,15 +187,20 @@ def test_a_session_ends_with_its_host(yard: Yard, phase: str) -> None:
 def test_a_session_that_floods_while_nobody_listens_ends_with_its_idle_time(
     yard: Yard, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PID 1 waits in a write then, and looks at no clock."""
+    """PID 1 waits in a write then, and looks at no clock; its record stays until it is closed."""
     monkeypatch.setattr("sandbox.backends.container_view.LAST_SECONDS", 1.0)
     flood = "import os, threading\ndef f():\n    while True: os.write(1, bytes(1 << 16))"
     policy = yard.policy(idle_seconds=1.0, life_seconds=600.0, output_bytes=MIB)
     with Sandbox(policy, backend=DockerBackend(warm=0, runtime=runtime)) as box:
         session = box.session().__enter__()
         session.run(f"{flood}\nthreading.Timer(0.2, f).start()").unwrap()
+        pid_1 = yard.engine.inspect(yard.ids()[0])["State"]["Pid"]
 
-        assert (len(yard.ids()), wait_until(lambda: yard.ids() == [])) == (1, True)
+        assert (psutil.pid_exists(pid_1), wait_until(lambda: not psutil.pid_exists(pid_1))) == (
+            True,
+            True,
+        )
+    assert yard.ids() == []
 
 
 @pytest.mark.parametrize("what", ["call", "session"])
