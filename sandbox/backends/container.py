@@ -217,8 +217,10 @@ class ContainerCall(LiveGuest):
                 self._report = event
             case Done():
                 self._is_done = True
-            case Fault() | Hello() | Ready() | Piece() | Shown():
+            case Fault() | Hello() | Ready():
                 self._fault = f"PID 1 of a container failed: {event}"
+            case Piece() | Shown():
+                self._fault = "PID 1 of a container gave a file that nobody had asked for"
 
     def _take_output(self, stream: Stream, chunk: bytes) -> None:
         self._heard.take_output(stream, chunk)

@@ -43,7 +43,7 @@ SHOW_SECONDS: Final = 10.0
 """How long PID 1 has to hand over the files of a session."""
 REST_SECONDS: Final = 10.0
 """How long it has to tell what a turn used."""
-_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,3}")
 
 LookForDeath = Callable[["ContainerSession"], Awaitable[bool]]
 """Says whether the kernel killed PID 1 for memory. Raises EngineFault for another killer."""
@@ -160,7 +160,6 @@ class ContainerSession(SessionTurns, ContainerCall):
         self._awaits_files = True
         self._files.clear()
         self._left_out.clear()
-        self._found.clear()
         self._send(order, body)
         self._wait_for_files(time.monotonic() + SHOW_SECONDS)
         is_missing, self._awaits_files = self._awaits_files, False
