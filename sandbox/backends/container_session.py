@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -34,6 +34,7 @@ from sandbox.backends.session_turns import ENDED, SessionTurns
 from sandbox.call import Call
 from sandbox.errors import CannotEnforce, EngineFault, SessionLost
 from sandbox.policy import Policy
+from sandbox.result import LeftOutFile
 from sandbox.wire import InitReport
 from sandbox.wire_container import Answered, Event, Output, Piece, Shown
 
@@ -51,6 +52,14 @@ LetGo = Callable[["ContainerSession"], Awaitable[None]]
 """Has its container removed."""
 
 
+class _Files(NamedTuple):
+    """What PID 1 handed over at once: many files, or the content of one, and what it left out."""
+
+    files: dict[str, bytes]
+    content: bytes
+    left_out: list[LeftOutFile]
+
+
 class ContainerSession(SessionTurns, ContainerCall):
     """A session whose container was started for it and lives until close()."""
 
@@ -62,7 +71,7 @@ class ContainerSession(SessionTurns, ContainerCall):
         self._look_for_death = look_for_death
         self._let_go = let_go
         self._is_out_of_memory = False
-        self._awaits_files = False
+        self._asks_for_files = self._awaits_files = False
         self._found = bytearray()
         self._later = deque[Event]()
         self._taking = 0
@@ -136,33 +145,30 @@ class ContainerSession(SessionTurns, ContainerCall):
     def files(self) -> Mapping[str, bytes]:
         """Have the work folder copied out as it is now, within the quota. Blocks for a moment."""
         self._room_bytes = self._quota.returned_bytes
-        self._show(FILES)
-        found, self._files = self._files, {}
-        return found
+        return self._show(FILES).files
 
     def file(self, name: str) -> bytes:
         """Have one file of the work folder copied out. Raises OSError. Blocks for a moment."""
         if "\0" in name:
             message = "embedded null byte"  # as open(2) has no way to say it
             raise ValueError(message)
-        self._show(FILE_NAMED, os.fsencode(name))
-        found, self._found = bytes(self._found), bytearray()
-        if self._left_out:
-            raise _fault_of(name, self._left_out[0].reason)
-        return found
+        shown = self._show(FILE_NAMED, os.fsencode(name))
+        if shown.left_out:
+            raise _fault_of(name, shown.left_out[0].reason)
+        return shown.content
 
-    def _show(self, order: int, body: bytes = b"1") -> None:
+    def _show(self, order: int, body: bytes = b"1") -> "_Files":
         """Ask PID 1 and wait, though a turn runs whose task waits as well.
 
         What the guest says meanwhile is taken afterwards: who is told of it may ask for files too.
         """
         self._check_readable()
-        self._awaits_files = True
-        self._files.clear()
-        self._left_out.clear()
+        self._asks_for_files = self._awaits_files = True
+        self._files, self._found, self._left_out = {}, bytearray(), []
         self._send(order, body)
         self._wait_for_files(time.monotonic() + SHOW_SECONDS)
-        is_missing, self._awaits_files = self._awaits_files, False
+        is_missing, self._asks_for_files = self._awaits_files, False
+        shown = _Files(self._files, bytes(self._found), self._left_out)
         self._events.extendleft(reversed(self._later))
         self._later.clear()
         if not self._taking:
@@ -172,6 +178,7 @@ class ContainerSession(SessionTurns, ContainerCall):
             self._lose(ENDED if self.is_over else "it did not hand over its files")
             self._kill()
             raise SessionLost(self._why_lost)
+        return shown
 
     def _wait_for_files(self, deadline: float) -> None:
         ready = select.poll()
@@ -196,7 +203,7 @@ class ContainerSession(SessionTurns, ContainerCall):
         match event:
             case Shown():
                 self._awaits_files = False
-            case Output() | Answered() if self._awaits_files:
+            case Output() | Answered() if self._asks_for_files:
                 self._later.append(event)
             case Piece(content=content) if len(self._found) < self._quota.disk_bytes:
                 self._found += content

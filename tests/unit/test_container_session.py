@@ -338,6 +338,36 @@ def test_what_comes_with_the_files_is_heard_afterwards_in_its_order(
     assert (heard, read, value_of(seen)) == ([b"1", b"2", b"3"], [b"file"] * 3, 4)
 
 
+def test_a_file_is_that_which_was_asked_for_though_a_listener_asks_for_another(
+    make: Callable[..., Made],
+) -> None:
+    read: list[bytes] = []
+
+    def shows(pid_1: PaperPid1, name: bytes) -> None:
+        if name == b"first":
+            pid_1.say(said(STDOUT, b"1"), said(PIECE, name), said(SHOWN, b""), said(STDOUT, b"2"))
+        else:
+            more = [answer(pid_1, 4)] if read else []
+            pid_1.say(said(PIECE, name), said(SHOWN, b""), *more)
+
+    made = make({PAYLOAD: says_nothing, FILE_NAMED: shows})
+
+    def listen(_stream: str, _chunk: bytes) -> None:
+        read.append(made.session.file("second"))
+
+    first: list[bytes] = []
+
+    async def test() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(made.session.turn, Source(source="1"), listen)
+            await anyio.sleep(0.02)
+            first.append(made.session.file("first"))
+
+    anyio.run(test)
+
+    assert (first, read) == ([b"first"], [b"second"] * 2)
+
+
 # Its end
 
 
