@@ -176,4 +176,4 @@ def _open_file(folder: int, name: bytes, most_bytes: int) -> BinaryIO:
     def is_right(status: os.stat_result) -> bool:
         return stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes
 
-    return open(_open(folder, name, errno.EINVAL, is_right), "rb", buffering=0)
+    return open(_open(folder, name, errno.EINVAL, is_right), "rb")

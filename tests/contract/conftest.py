@@ -19,12 +19,14 @@ import pytest
 
 from sandbox.backends.base import Backend
 from sandbox.backends.cgroups import find_hierarchies
+from sandbox.backends.container_options import Runtime
 from sandbox.backends.docker import DEFAULT_WARM
 from sandbox.backends.docker_engine import DockerEngine
 from sandbox.backends.docker_leftovers import RunningContainer, find_containers
 from sandbox.backends.processes import owner_name
 from sandbox.result import ErrorInfo, Result
 from tests.conftest import Warm, backend_of
+from tests.contract.engines import RUNTIMES, Yard
 
 OUR_MOUNTS = ("/run/sandbox", "/run/scratch", "/box", "/opt/python", "/opt/packages")
 """Where guests have mounts of their own; other programs on this host mount elsewhere."""
@@ -157,7 +159,7 @@ def is_warm(before: Belongings) -> Callable[[Belongings], bool]:
 
 
 @pytest.fixture(scope="session")
-def engine(warm: Warm) -> Iterator[DockerEngine | None]:
+def engine_of_mechanism(warm: Warm) -> Iterator[DockerEngine | None]:
     """The container engine, where the mechanism under test has one."""
     if warm.mechanism not in {"docker", "gvisor"}:
         yield None
@@ -167,12 +169,32 @@ def engine(warm: Warm) -> Iterator[DockerEngine | None]:
 
 
 @pytest.fixture
-def belongings(engine: DockerEngine | None) -> BelongingsNow:
+def belongings(engine_of_mechanism: DockerEngine | None) -> BelongingsNow:
     """Look at what this process has now."""
-    return partial(_belongings_now, engine)
+    return partial(_belongings_now, engine_of_mechanism)
 
 
 @pytest.fixture
 def new_backend(mechanism: str) -> NewBackend:
     """Make a backend of the mechanism under test, for a sandbox that the test makes itself."""
     return lambda: backend_of(mechanism)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DockerEngine]:
+    """The container engine that is there."""
+    with closing(DockerEngine()) as found:
+        yield found
+
+
+@pytest.fixture
+def yard(engine: DockerEngine) -> Yard:
+    """The containers of one test."""
+    return Yard(engine)
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """Each runtime that the engine has."""
+    found: Runtime = request.param
+    return found

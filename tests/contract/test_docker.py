@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from sandbox.backends.seccomp_profile import engine_profile
 from sandbox.policy import FileGrant
 from tests.contract.engines import (
     BUSYBOX,
-    RUNTIMES,
     Yard,
     import_tree,
     needs_engine,
@@ -42,26 +40,6 @@ QUOTA: dict[str, Any] = {
     "disk_files": 500,
 }
 EMPTY: tuple[object, ...] = (None, "", [], {}, 0, False)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    """The container engine that is there."""
-    with closing(DockerEngine()) as found:
-        yield found
-
-
-@pytest.fixture
-def yard(engine: DockerEngine) -> Yard:
-    """The containers of one test."""
-    return Yard(engine)
-
-
-@pytest.fixture(scope="module", params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> Runtime:
-    """Each runtime that the engine has."""
-    found: Runtime = request.param
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,19 +31,6 @@ from tests.contract.engines import (
 pytestmark = [needs_engine, pytest.mark.slow]
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    """The container engine that is there."""
-    with closing(DockerEngine()) as found:
-        yield found
-
-
-@pytest.fixture
-def yard(engine: DockerEngine) -> Yard:
-    """The containers of one test."""
-    return Yard(engine)
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)

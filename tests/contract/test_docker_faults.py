@@ -46,24 +46,11 @@ SLEEP = "print('ready', flush=True)\nimport time\ntime.sleep(20)"
 Strike = Callable[[], object]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    """The container engine that is there."""
-    with closing(DockerEngine()) as found:
-        yield found
-
-
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
     """Leave nothing to be collected in somebody else's test."""
     yield
     gc.collect()
-
-
-@pytest.fixture
-def yard(engine: DockerEngine) -> Yard:
-    """The containers of one test."""
-    return Yard(engine)
 
 
 def struck(box: Sandbox, strike: Strike, program: str = SLEEP) -> EngineFault | Result:

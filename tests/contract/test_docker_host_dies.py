@@ -8,8 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +16,6 @@ import pytest
 
 import sandbox
 from sandbox.backends.container_options import Runtime
-from sandbox.backends.docker_engine import DockerEngine
 from sandbox.backends.docker_leftovers import remove_orphans
 from tests.contract.engines import RUNTIMES, Yard, needs_engine, volumes_and_networks, wait_until
 
@@ -104,19 +101,6 @@ os.write(1, b"ready")
 while True:
     os.write(1, bytes(1 << 16))
 """
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    """The container engine that is there."""
-    with closing(DockerEngine()) as found:
-        yield found
-
-
-@pytest.fixture
-def yard(engine: DockerEngine) -> Yard:
-    """The containers of one test."""
-    return Yard(engine)
 
 
 class Hosts:

@@ -9,7 +9,6 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -21,34 +20,13 @@ import sandbox
 from sandbox import AsyncSandbox, CannotEnforce, EngineFault, Result, Sandbox, SessionLost
 from sandbox.backends.container_options import Runtime
 from sandbox.backends.docker import DockerBackend
-from sandbox.backends.docker_engine import DockerEngine
 from sandbox.policy import MIB
 from sandbox.session import AsyncSession, Session
-from tests.contract.engines import RUNTIMES, Yard, needs_engine, wait_until
+from tests.contract.engines import Yard, needs_engine, wait_until
 
 pytestmark = needs_engine
 
 CHECKOUT = Path(sandbox.__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    """The container engine that is there."""
-    with closing(DockerEngine()) as found:
-        yield found
-
-
-@pytest.fixture
-def yard(engine: DockerEngine) -> Yard:
-    """The containers of one test."""
-    return Yard(engine)
-
-
-@pytest.fixture(scope="module", params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> Runtime:
-    """Each runtime that the engine has."""
-    found: Runtime = request.param
-    return found
 
 
 @pytest.fixture
